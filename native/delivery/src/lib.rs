@@ -1,0 +1,39 @@
+//! A message goes into a bounded pool and leaves it with exactly one outcome.
+//!
+//! [`Pool::push`] takes a [`Message`] without ever waiting: it is accepted, or refused because the
+//! pool is full or closed. Workers on a tokio runtime take accepted messages, several of one
+//! destination together where the [`Target`] can send them so, and attempt the delivery as often
+//! as the [`RetrySettings`] allow. At the end each accepted message is *delivered*, or *dropped*
+//! for one [`DropReason`], and an [`Observer`] has counted it.
+//!
+//! ```text
+//! push ── Queue ──> worker ── retry::deliver ──> Target::deliver ──> the receiver
+//!  │                              │
+//!  └─ Refusal                     └─ Outcome ──> Observer
+//! ```
+//!
+//! Nothing here knows Erlang: the crate could serve another host as well.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod message;
+mod observer;
+mod outcome;
+mod pool;
+mod queue;
+mod retry;
+mod settings;
+mod sigv4;
+mod target;
+
+pub use client::{ClientError, ClientSettings, Roots, http_client};
+pub use message::{Accepted, Attribute, AttributeValue, Message};
+pub use observer::{Observer, Report};
+pub use outcome::{DropReason, Failure, Outcome, Refusal};
+pub use pool::Pool;
+pub use retry::{Backoff, RETRY_AFTER_LIMIT, RetrySettings};
+pub use settings::{InvalidSettings, PoolSettings};
+pub use sigv4::Signer;
+pub use target::sns::{SnsSettings, SnsTarget};
+pub use target::{BatchLimits, Target};

@@ -1,0 +1,74 @@
+//! The words for what became of a message. The set is closed, and the same word is used in
+//! return values, metrics, log lines and documentation.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a pool did not accept a message. The caller still owns its fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// The queue holds as many messages or bytes as it may.
+    #[error("queue is full")]
+    Full,
+    /// The pool has been stopped.
+    #[error("pool is closed")]
+    Closed,
+}
+
+/// The end of one accepted message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The receiver confirmed it.
+    Delivered,
+    /// It was given up.
+    Dropped(DropReason),
+}
+
+/// Why an accepted message was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The receiver refused it, or would refuse it, however often it is sent.
+    Rejected,
+    /// Every permitted attempt failed.
+    Exhausted,
+    /// The pool was stopped before the message could be delivered.
+    Closed,
+}
+
+/// The end of one attempt that did not succeed.
+///
+/// `detail` names the cause for an operator, as in `403 SignatureDoesNotMatch`. It never holds
+/// content or credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// Another attempt may succeed.
+    #[error("{detail}")]
+    Transient {
+        /// The cause.
+        detail: Cow<'static, str>,
+        /// How long the receiver asked to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Another attempt would end the same way.
+    #[error("{detail}")]
+    Permanent {
+        /// The cause.
+        detail: Cow<'static, str>,
+    },
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// A transient failure for which the receiver named no waiting time.
+    pub fn transient(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Transient { detail: detail.into(), retry_after: None }
+    }
+
+    /// A failure that another attempt would repeat.
+    pub fn permanent(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Permanent { detail: detail.into() }
+    }
+}

@@ -1,0 +1,187 @@
+//! The bounded queue between [`Pool::push`](crate::Pool::push) and the workers.
+//!
+//! Pushing threads meet a counter and a bounded channel, never a lock held for long. Workers move
+//! what came through the channel into lanes, one per destination, and take from the lanes in turn.
+
+mod lanes;
+
+use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::Notify;
+
+use crate::message::{Accepted, Message};
+use crate::observer::{Observer, Report};
+use crate::outcome::Refusal;
+use crate::settings::PoolSettings;
+use crate::target::BatchLimits;
+use lanes::Lanes;
+
+/// How many messages one look into the queue moves into lanes, so that no worker holds the lanes
+/// for long.
+const MOVED_AT_ONCE: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    /// `None` once closed. The write lock is taken only to close.
+    sender: RwLock<Option<Sender<Box<Accepted>>>>,
+    receiver: Receiver<Box<Accepted>>,
+    lanes: Mutex<Lanes>,
+    wake: Notify,
+    next_id: AtomicUsize,
+    events: Gauge,
+    bytes: Gauge,
+}
+
+/// A level with a ceiling.
+#[derive(Debug)]
+struct Gauge {
+    level: AtomicUsize,
+    max: usize,
+}
+
+// === impl Queue ===
+
+impl Queue {
+    pub(crate) fn new(settings: &PoolSettings) -> Self {
+        let (sender, receiver) = crossbeam_channel::bounded(settings.max_events.get());
+        Self {
+            sender: RwLock::new(Some(sender)),
+            receiver,
+            lanes: Mutex::default(),
+            wake: Notify::new(),
+            next_id: AtomicUsize::new(0),
+            events: Gauge::new(settings.max_events.get()),
+            bytes: Gauge::new(settings.max_bytes.get()),
+        }
+    }
+
+    /// Adds a message or refuses it; never waits for room.
+    pub(crate) fn push(&self, message: Message, observer: &Observer) -> Result<(), Refusal> {
+        let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
+        let sender = sender.as_ref().ok_or(Refusal::Closed)?;
+        self.reserve(&message)?;
+        observer.accepted();
+        let id = self.next_id.fetch_add(1, AcqRel) as u64;
+        sender
+            .try_send(Box::new(Accepted { id, at: Instant::now(), message }))
+            .expect("the channel has room for every reserved event, and its receiver is ours");
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Refuses whatever is pushed from now on. What waits can still be taken.
+    pub(crate) fn close(&self) {
+        self.sender.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.wake.notify_waiters();
+    }
+
+    /// The next messages to deliver together, or `None` when the queue is closed and empty.
+    pub(crate) async fn next(&self, limits: BatchLimits) -> Option<Vec<Accepted>> {
+        loop {
+            // Before the look, so that whatever is pushed after the look is heard.
+            let woken = self.wake.notified();
+            let closed = self.is_closed();
+            let batch = self.take(limits);
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+            // A message of a busy group is taken by the worker that ends that group.
+            if closed {
+                return None;
+            }
+            woken.await;
+        }
+    }
+
+    /// Tells that the messages of these destinations and groups have ended, so that the next one
+    /// of each group may go.
+    pub(crate) fn release(&self, ended: &[(Box<str>, Box<str>)]) {
+        if !ended.is_empty() {
+            let mut lanes = self.lanes();
+            ended.iter().for_each(|(destination, group)| lanes.release(destination, group));
+        }
+    }
+
+    pub(crate) fn describe(&self, report: &mut Report) {
+        report.queue_events = self.events.level();
+        report.queue_bytes = self.bytes.level();
+        let mut lanes = self.lanes();
+        self.fill(&mut lanes);
+        report.oldest = lanes.oldest().map(|at| at.elapsed());
+    }
+
+    /// Forgets what waits. Only right when the queue is closed and no worker is left.
+    pub(crate) fn clear(&self) {
+        *self.lanes() = Lanes::default();
+        self.receiver.try_iter().for_each(drop);
+        self.events.reset();
+        self.bytes.reset();
+    }
+
+    fn take(&self, limits: BatchLimits) -> Vec<Accepted> {
+        let mut batch = Vec::new();
+        // All that was moved may belong to busy groups: look until there is something to take.
+        while batch.is_empty() {
+            let mut lanes = self.lanes();
+            let moved = self.fill(&mut lanes);
+            batch = lanes.take(limits);
+            if moved == 0 {
+                break;
+            }
+        }
+        for accepted in &batch {
+            self.events.sub(1);
+            self.bytes.sub(accepted.message.footprint());
+        }
+        batch
+    }
+
+    fn fill(&self, lanes: &mut Lanes) -> usize {
+        self.receiver.try_iter().take(MOVED_AT_ONCE).map(|accepted| lanes.add(accepted)).count()
+    }
+
+    fn reserve(&self, message: &Message) -> Result<(), Refusal> {
+        self.events.add(1)?;
+        self.bytes.add(message.footprint()).inspect_err(|_| self.events.sub(1))
+    }
+
+    fn is_closed(&self) -> bool {
+        self.sender.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Gauge ===
+
+impl Gauge {
+    fn new(max: usize) -> Self {
+        Self { level: AtomicUsize::new(0), max }
+    }
+
+    fn level(&self) -> usize {
+        self.level.load(Acquire)
+    }
+
+    fn add(&self, amount: usize) -> Result<(), Refusal> {
+        let before = self.level.fetch_add(amount, AcqRel);
+        if amount > self.max.saturating_sub(before) {
+            self.sub(amount);
+            return Err(Refusal::Full);
+        }
+        Ok(())
+    }
+
+    fn reset(&self) {
+        self.level.store(0, Release);
+    }
+
+    fn sub(&self, amount: usize) {
+        self.level.fetch_sub(amount, AcqRel);
+    }
+}

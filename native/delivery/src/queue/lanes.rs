@@ -1,0 +1,176 @@
+//! The waiting messages, one lane per destination, served in turn.
+//!
+//! Within a lane, messages without a group leave in the order in which they came. Of each group
+//! only one message is on its way at a time, which keeps its order even when attempts fail.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::message::Accepted;
+use crate::target::BatchLimits;
+
+type Waiting = VecDeque<Box<Accepted>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    by_destination: HashMap<Arc<str>, Lane>,
+    /// The destinations that have something to take, each once.
+    turns: VecDeque<Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    ungrouped: Waiting,
+    /// The groups that wait or have a message on its way.
+    groups: HashMap<Arc<str>, Group>,
+    /// The groups that have something to take, each once.
+    turns: VecDeque<Arc<str>>,
+    in_turns: bool,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    waiting: Waiting,
+    busy: bool,
+}
+
+/// What still fits into a batch.
+struct Room {
+    left: BatchLimits,
+    untouched: bool,
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    pub(super) fn add(&mut self, accepted: Box<Accepted>) {
+        let destination: &str = &accepted.message.destination;
+        let (destination, lane) = match self.by_destination.get_mut(destination) {
+            Some(lane) if lane.in_turns => return lane.add(accepted),
+            Some(lane) => (Arc::from(destination), lane),
+            None => {
+                let destination: Arc<str> = Arc::from(destination);
+                (Arc::clone(&destination), self.by_destination.entry(destination).or_default())
+            }
+        };
+        lane.add(accepted);
+        Self::queue_up(&mut self.turns, destination, lane);
+    }
+
+    /// Takes from the lane whose turn it is, as much as the limits allow and at least one message
+    /// if there is any to take.
+    pub(super) fn take(&mut self, limits: BatchLimits) -> Vec<Accepted> {
+        let Some(destination) = self.turns.pop_front() else { return Vec::new() };
+        let lane = self.by_destination.get_mut(&destination).expect("a lane in turns exists");
+        lane.in_turns = false;
+        let batch = lane.take(Room::new(limits));
+        if lane.is_empty() {
+            self.by_destination.remove(&destination);
+        } else {
+            Self::queue_up(&mut self.turns, destination, lane);
+        }
+        batch
+    }
+
+    pub(super) fn release(&mut self, destination: &str, group: &str) {
+        let Some(lane) = self.by_destination.get_mut(destination) else { return };
+        lane.release(group);
+        if lane.is_empty() {
+            self.by_destination.remove(destination);
+        } else if !lane.in_turns {
+            Self::queue_up(&mut self.turns, Arc::from(destination), lane);
+        }
+    }
+
+    /// When the message that has waited longest was accepted.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.by_destination.values().filter_map(Lane::oldest).min()
+    }
+
+    fn queue_up(turns: &mut VecDeque<Arc<str>>, destination: Arc<str>, lane: &mut Lane) {
+        if lane.has_something_to_take() {
+            lane.in_turns = true;
+            turns.push_back(destination);
+        }
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
+    fn add(&mut self, accepted: Box<Accepted>) {
+        let Some(name) = accepted.message.group.as_deref() else {
+            return self.ungrouped.push_back(accepted);
+        };
+        if let Some(group) = self.groups.get_mut(name) {
+            return group.waiting.push_back(accepted);
+        }
+        let name: Arc<str> = Arc::from(name);
+        self.turns.push_back(Arc::clone(&name));
+        self.groups.entry(name).or_default().waiting.push_back(accepted);
+    }
+
+    fn take(&mut self, mut room: Room) -> Vec<Accepted> {
+        let mut batch = Vec::new();
+        while let Some(accepted) = self.ungrouped.pop_front_if(|first| room.admits(first)) {
+            batch.push(*accepted);
+        }
+        while let Some(name) = self.turns.front() {
+            let group = self.groups.get_mut(name).expect("a group in turns exists");
+            let Some(accepted) = group.waiting.pop_front_if(|first| room.admits(first)) else {
+                break;
+            };
+            group.busy = true;
+            batch.push(*accepted);
+            self.turns.pop_front();
+        }
+        batch
+    }
+
+    fn release(&mut self, name: &str) {
+        let Some((name, _)) = self.groups.get_key_value(name) else { return };
+        let name = Arc::clone(name);
+        let group = self.groups.get_mut(&name).expect("the group was just found");
+        group.busy = false;
+        if group.waiting.is_empty() {
+            self.groups.remove(&name);
+        } else {
+            self.turns.push_back(name);
+        }
+    }
+
+    fn has_something_to_take(&self) -> bool {
+        !self.ungrouped.is_empty() || !self.turns.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ungrouped.is_empty() && self.groups.is_empty()
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        let groups = self.groups.values().map(|group| &group.waiting);
+        groups.chain([&self.ungrouped]).filter_map(|waiting| Some(waiting.front()?.at)).min()
+    }
+}
+
+// === impl Room ===
+
+impl Room {
+    fn new(left: BatchLimits) -> Self {
+        Self { left, untouched: true }
+    }
+
+    /// Whether the message still fits. The first one always does: its own weight is the target's
+    /// business.
+    fn admits(&mut self, accepted: &Accepted) -> bool {
+        let weight = accepted.message.weight();
+        if self.left.events == 0 || (weight > self.left.bytes && !self.untouched) {
+            return false;
+        }
+        self.untouched = false;
+        self.left.events -= 1;
+        self.left.bytes = self.left.bytes.saturating_sub(weight);
+        true
+    }
+}

@@ -1,0 +1,113 @@
+//! Settings of a pool, checked once: after that nobody checks again.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::retry::RetrySettings;
+
+/// Every complaint about a set of settings, each naming the field, what is allowed and what came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Error)]
+pub struct InvalidSettings(pub Vec<String>);
+
+/// How much a pool may hold and how hard it tries.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSettings {
+    /// How many deliveries may be in flight at once.
+    pub workers: NonZeroUsize,
+    /// How many messages may wait for a worker.
+    pub max_events: NonZeroUsize,
+    /// How many bytes the waiting messages may occupy.
+    pub max_bytes: NonZeroUsize,
+    /// How often and when a failed attempt is repeated.
+    pub retry: RetrySettings,
+}
+
+/// More workers than this are surely a mistake: each is a connection to the receiver.
+const MAX_WORKERS: u64 = 10_000;
+
+// === impl PoolSettings ===
+
+impl PoolSettings {
+    /// Checks plain numbers, complaining in the names of the configuration's keys.
+    ///
+    /// # Errors
+    ///
+    /// Every number out of range is named.
+    pub fn new(
+        pool_size: u64,
+        max_events: u64,
+        max_bytes: u64,
+        retry_count: u64,
+        retry_time_ms: u64,
+    ) -> Result<Self, InvalidSettings> {
+        let mut complaints = InvalidSettings::default();
+        let workers = complaints.number("pool_size", pool_size, MAX_WORKERS);
+        let max_events = complaints.number("queue.max_events", max_events, u64::from(u32::MAX));
+        let max_bytes = complaints.number("queue.max_bytes", max_bytes, i64::MAX as u64);
+        let retry = RetrySettings {
+            count: u32::try_from(retry_count).unwrap_or(u32::MAX),
+            base: Duration::from_millis(retry_time_ms),
+        };
+        complaints.into_result(Self { workers, max_events, max_bytes, retry })
+    }
+}
+
+// === impl InvalidSettings ===
+
+impl InvalidSettings {
+    /// Adds a complaint: the field, what is allowed, what came.
+    pub fn complain(&mut self, field: &str, allowed: impl fmt::Display, got: impl fmt::Display) {
+        self.0.push(format!("{field}: must be {allowed}, got {got}"));
+    }
+
+    /// The settings, if nothing was complained about.
+    ///
+    /// # Errors
+    ///
+    /// All complaints so far.
+    pub fn into_result<T>(self, settings: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(settings) } else { Err(self) }
+    }
+
+    fn number(&mut self, field: &str, value: u64, max: u64) -> NonZeroUsize {
+        match usize::try_from(value).ok().and_then(NonZeroUsize::new) {
+            Some(number) if value <= max => number,
+            _ => {
+                self.complain(field, format_args!("from 1 to {max}"), value);
+                NonZeroUsize::MIN
+            }
+        }
+    }
+}
+
+impl fmt::Display for InvalidSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_complaints_come_at_once_and_name_the_field() {
+        let complaints = PoolSettings::new(0, 0, 1, 0, 0).unwrap_err().0;
+        assert_eq!(
+            complaints,
+            [
+                "pool_size: must be from 1 to 10000, got 0",
+                "queue.max_events: must be from 1 to 4294967295, got 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_retries_and_no_waiting_are_legal() {
+        let settings = PoolSettings::new(1, 1, 1, 0, 0).unwrap();
+        assert_eq!(settings.retry, RetrySettings { count: 0, base: Duration::ZERO });
+    }
+}

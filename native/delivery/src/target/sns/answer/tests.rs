@@ -1,0 +1,110 @@
+use std::time::UNIX_EPOCH;
+
+use http::HeaderValue;
+
+use super::*;
+
+const SUCCESS: &str = r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">
+    <PublishResult><MessageId>567910cd</MessageId></PublishResult></PublishResponse>"#;
+
+fn refusal(status: u16, code: &str) -> Refusal {
+    let text = format!("<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>");
+    let text = if code.is_empty() { "" } else { &text };
+    Refusal::read(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), text)
+}
+
+#[test]
+fn a_confirmation_names_the_id_of_the_message() {
+    assert_eq!(published(SUCCESS), Some(()));
+    for broken in ["", "<a>", "ok", "<PublishResponse/>", "<a><MessageId> </MessageId></a>"] {
+        assert_eq!(published(broken), None, "{broken}");
+    }
+    assert_eq!(published(&SUCCESS[..SUCCESS.len() - 10]), None);
+}
+
+#[test]
+fn statuses_and_codes_are_told_apart_as_documented() {
+    // (status, code, whether another attempt would end the same way)
+    let table = [
+        (400, "InvalidParameter", true),
+        (400, "Throttling", false),
+        (400, "KMSThrottling", false),
+        (403, "SignatureDoesNotMatch", true),
+        (403, "AuthorizationError", true),
+        (404, "NotFound", true),
+        (408, "", false),
+        (413, "", true),
+        (429, "Throttled", false),
+        (429, "", false),
+        (500, "InternalFailure", false),
+        (500, "", false),
+        (501, "", true),
+        (502, "", false),
+        (503, "ServiceUnavailable", false),
+        (504, "", false),
+        (301, "", true),
+    ];
+    for (status, code, permanent) in table {
+        assert_eq!(refusal(status, code).is_permanent(), permanent, "{status} {code}");
+    }
+}
+
+#[test]
+fn a_failure_tells_status_and_code_but_no_text_of_the_answer() {
+    let text = "<E><Error><Code>Invalid&lt;Parameter</Code><Message>secret</Message></Error></E>";
+    let refusal = Refusal::read(StatusCode::BAD_REQUEST, &HeaderMap::new(), text);
+    assert_eq!(refusal.into_failure(), Failure::permanent("400 InvalidParameter"));
+    let broken = Refusal::read(StatusCode::BAD_GATEWAY, &HeaderMap::new(), "<html>secret");
+    assert_eq!(broken.into_failure(), Failure::transient("502"));
+}
+
+#[test]
+fn an_unknown_action_is_told_from_other_refusals() {
+    assert!(refusal(400, "InvalidAction").names_unknown_action());
+    assert!(refusal(501, "").names_unknown_action());
+    assert!(refusal(404, "").names_unknown_action());
+    assert!(!refusal(404, "NotFound").names_unknown_action());
+    assert!(!refusal(400, "InvalidParameter").names_unknown_action());
+}
+
+#[test]
+fn each_entry_of_a_batch_has_its_own_result() {
+    let text = "<R xmlns='urn:any'><PublishBatchResult>
+        <Failed>
+          <member><Id>1</Id><Code>InvalidParameter</Code><SenderFault>true</SenderFault></member>
+          <member><Id>3</Id><Code>InternalError</Code><SenderFault>false</SenderFault></member>
+          <member><Id>4</Id><Code>Throttled</Code><SenderFault>true</SenderFault></member>
+        </Failed>
+        <Successful>
+          <member><Id>0</Id><MessageId>a</MessageId></member>
+          <member><MessageId>b</MessageId><Id>2</Id></member>
+        </Successful></PublishBatchResult></R>";
+    let wanted = vec![
+        Ok(()),
+        Err(Failure::permanent("InvalidParameter")),
+        Ok(()),
+        Err(Failure::transient("InternalError")),
+        Err(Failure::transient("Throttled")),
+    ];
+    assert_eq!(batch_published(text, 5), Some(wanted));
+    assert_eq!(batch_published(text, 6), None, "one entry is missing");
+    assert_eq!(batch_published(text, 4), None, "one entry too many");
+    assert_eq!(batch_published(&text.replace("<Id>2", "<Id>0"), 5), None, "one entry twice");
+    assert_eq!(batch_published(&text.replace("<Id>2", "<Id>x"), 5), None, "an id of nobody");
+    assert_eq!(batch_published("not XML", 5), None);
+}
+
+#[test]
+fn retry_after_is_read_in_seconds_and_as_a_date() {
+    let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+    let read = |text: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_str(text).unwrap());
+        retry_after(&headers, now)
+    };
+    assert_eq!(read("120"), Some(Duration::from_secs(120)));
+    assert_eq!(read("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_secs(60)));
+    assert_eq!(read("Sun, 06 Nov 1994 08:48:37 GMT"), Some(Duration::ZERO), "in the past");
+    assert_eq!(read("soon"), None);
+    assert_eq!(retry_after(&HeaderMap::new(), now), None);
+}

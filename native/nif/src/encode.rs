@@ -1,0 +1,63 @@
+//! Reports to terms.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use event_pusher_delivery::Report;
+use rustler::{Encoder, Env, Term};
+
+use crate::atoms;
+
+/// The state of a pool as a map of counters and levels.
+pub(crate) fn stats<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
+    let in_flight = report.waiting.saturating_sub(report.queue_events as u64);
+    let oldest = report.oldest.map_or(0, millis);
+    let pairs = [
+        (atoms::accepted(), report.accepted.encode(env)),
+        (atoms::delivered(), report.delivered.encode(env)),
+        (atoms::rejected(), report.rejected.encode(env)),
+        (atoms::exhausted(), report.exhausted.encode(env)),
+        (atoms::closed(), report.closed.encode(env)),
+        (atoms::waiting(), report.waiting.encode(env)),
+        (atoms::refused_full(), report.refused_full.encode(env)),
+        (atoms::refused_closed(), report.refused_closed.encode(env)),
+        (atoms::retried(), report.retried.encode(env)),
+        (atoms::panics(), report.panics.encode(env)),
+        (atoms::queue_events(), report.queue_events.encode(env)),
+        (atoms::queue_bytes(), report.queue_bytes.encode(env)),
+        (atoms::in_flight(), in_flight.encode(env)),
+        (atoms::oldest_ms(), oldest.encode(env)),
+        (atoms::batch_limit(), report.batch_limit.encode(env)),
+    ];
+    map(env, &pairs)
+}
+
+/// What [`stats`] holds, and what happened since the last report.
+pub(crate) fn report<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
+    let times: Vec<u64> = report.times.iter().copied().map(micros).collect();
+    let recent = [
+        (atoms::times_us(), times.encode(env)),
+        (atoms::last_rejected(), detail(env, report.last_rejected.as_ref())),
+        (atoms::last_exhausted(), detail(env, report.last_exhausted.as_ref())),
+        (atoms::last_retried(), detail(env, report.last_retried.as_ref())),
+    ];
+    recent.iter().fold(stats(env, report), |map, (key, value)| {
+        map.map_put(*key, *value).expect("stats is a map")
+    })
+}
+
+fn map<'a>(env: Env<'a>, pairs: &[(rustler::Atom, Term<'a>)]) -> Term<'a> {
+    Term::map_from_pairs(env, pairs).expect("the keys differ")
+}
+
+fn detail<'a>(env: Env<'a>, detail: Option<&Cow<'static, str>>) -> Term<'a> {
+    detail.map_or_else(|| atoms::undefined().encode(env), |detail| detail.encode(env))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
