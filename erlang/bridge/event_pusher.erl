@@ -1,0 +1,107 @@
+-module(event_pusher).
+-moduledoc "Pools that deliver messages in the background: start, stop, push, look inside.".
+
+-export([start_pool/3, stop_pool/1, push/2, stats/1]).
+-export_type([name/0, settings/0, target/0, message/0, json/0, attribute/0]).
+-export_type([stats/0, report/0, report_to/0, drop_reason/0]).
+
+-doc "A pool's name: the backend and the host type it serves.".
+-type name() :: {atom(), binary()}.
+
+-doc "What a pool may hold, how hard it tries, and where it delivers. Times in milliseconds.".
+-type settings() :: #{
+    pool_size := pos_integer(),
+    max_events := pos_integer(),
+    max_bytes := pos_integer(),
+    retry_count := non_neg_integer(),
+    retry_time_ms := non_neg_integer(),
+    drain_timeout_ms := non_neg_integer(),
+    target := target()
+}.
+
+-type target() :: #{
+    target := sns,
+    sns_host := binary(),
+    region := binary(),
+    access_key_id := binary(),
+    secret_access_key := binary(),
+    publish_batch := boolean(),
+    connect_timeout_ms := pos_integer(),
+    request_timeout_ms := pos_integer()
+}.
+
+-doc "One event for one destination. Messages of one group keep their order.".
+-type message() :: #{
+    destination := binary(),
+    body := binary() | json(),
+    attributes => [attribute()],
+    group => binary()
+}.
+
+-doc "A JSON object. The atoms true, false and null become what JSON has for them.".
+-type json() :: {json, [{binary() | atom(), binary() | number() | atom()}]}.
+
+-type attribute() :: {Name :: binary(), {string | number | binary, binary()}}.
+
+-doc "Why an event was not delivered: not accepted (full, closed), or given up.".
+-type drop_reason() :: full | closed | rejected | exhausted.
+
+-doc "accepted = delivered + rejected + exhausted + closed + waiting, always.".
+-type stats() :: #{
+    accepted := non_neg_integer(),
+    delivered := non_neg_integer(),
+    rejected := non_neg_integer(),
+    exhausted := non_neg_integer(),
+    closed := non_neg_integer(),
+    waiting := non_neg_integer(),
+    refused_full := non_neg_integer(),
+    refused_closed := non_neg_integer(),
+    retried := non_neg_integer(),
+    panics := non_neg_integer(),
+    queue_events := non_neg_integer(),
+    queue_bytes := non_neg_integer(),
+    in_flight := non_neg_integer(),
+    oldest_ms := non_neg_integer(),
+    batch_limit := pos_integer(),
+    %% Only in reports:
+    times_us => [non_neg_integer()],
+    last_rejected => binary() | undefined,
+    last_exhausted => binary() | undefined,
+    last_retried => binary() | undefined
+}.
+
+-doc "Totals as in stats/0, and up to 64 delivery times and the latest causes since the last one.".
+-type report() :: stats().
+
+-doc "Called as apply(Module, Function, [Previous, Current | Args]) for each report.".
+-type report_to() :: {module(), Function :: atom(), Args :: [term()]}.
+
+%% Starts a pool, not linked to the caller. An error names every unusable setting.
+-spec start_pool(name(), settings(), report_to()) ->
+    ok | {error, already_started | not_running | bad_settings | [binary()]}.
+start_pool(Name, Settings, ReportTo) ->
+    case event_pusher_sup:start_pool(Name, Settings, ReportTo) of
+        {ok, _Owner} -> ok;
+        {error, {already_started, _Owner}} -> {error, already_started};
+        {error, Reason} -> {error, Reason}
+    end.
+
+%% Drains the pool up to its deadline and ends it; a last report tells what was dropped.
+-spec stop_pool(name()) -> ok | {error, not_found}.
+stop_pool(Name) ->
+    event_pusher_sup:stop_pool(Name).
+
+%% Hands a message over to the pool. Takes microseconds and never waits.
+-spec push(name(), message()) -> ok | {error, full | closed}.
+push(Name, Message) ->
+    case event_pusher_pool:handle(Name) of
+        {ok, Pool} -> event_pusher_nif:push(Pool, Message);
+        {error, closed} -> {error, closed}
+    end.
+
+-spec stats(name()) -> {ok, stats()} | {error, closed}.
+stats(Name) ->
+    case event_pusher_pool:handle(Name) of
+        {ok, Pool} -> {ok, event_pusher_nif:stats(Pool)};
+        {error, closed} -> {error, closed}
+    end.

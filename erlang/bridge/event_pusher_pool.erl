@@ -1,0 +1,105 @@
+-module(event_pusher_pool).
+-moduledoc "Owns one native pool: starts it, passes its reports on, drains it on the way out.".
+
+-behaviour(gen_server).
+
+-export([start_link/3, handle/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+-include_lib("kernel/include/logger.hrl").
+
+-define(KEY(Name), {?MODULE, Name}).
+
+-type state() :: #{
+    name := event_pusher:name(),
+    pool := event_pusher_nif:pool(),
+    drain_timeout_ms := non_neg_integer(),
+    interval_ms := pos_integer(),
+    report_to := event_pusher:report_to(),
+    previous := event_pusher:report()
+}.
+
+%% Settings hold secrets; inside a fun they show neither in a child spec nor in a crash report.
+-type hidden() :: fun(() -> event_pusher:settings()).
+
+-export_type([hidden/0]).
+
+-spec start_link(event_pusher:name(), hidden(), event_pusher:report_to()) -> gen_server:start_ret().
+start_link(Name, Settings, ReportTo) ->
+    gen_server:start_link(?MODULE, {Name, Settings, ReportTo}, []).
+
+%% The handle of a running pool.
+-spec handle(event_pusher:name()) -> {ok, event_pusher_nif:pool()} | {error, closed}.
+handle(Name) ->
+    case persistent_term:get(?KEY(Name), undefined) of
+        undefined -> {error, closed};
+        Pool -> {ok, Pool}
+    end.
+
+-spec init({event_pusher:name(), hidden(), event_pusher:report_to()}) ->
+    {ok, state()} | {stop, term()}.
+init({Name, Hidden, ReportTo}) ->
+    process_flag(trap_exit, true),
+    #{drain_timeout_ms := Drain} = Settings = Hidden(),
+    case start_native(Settings) of
+        {ok, Pool} ->
+            persistent_term:put(?KEY(Name), Pool),
+            {ok, report_later(#{
+                name => Name,
+                pool => Pool,
+                drain_timeout_ms => Drain,
+                interval_ms => application:get_env(event_pusher, report_interval_ms, 5000),
+                report_to => ReportTo,
+                previous => event_pusher_nif:stats(Pool)
+            })};
+        {error, Reason} ->
+            {stop, Reason}
+    end.
+
+-spec handle_call(term(), gen_server:from(), state()) -> {reply, {error, unknown}, state()}.
+handle_call(_Request, _From, State) ->
+    {reply, {error, unknown}, State}.
+
+-spec handle_cast(term(), state()) -> {noreply, state()}.
+handle_cast(_Request, State) ->
+    {noreply, State}.
+
+-spec handle_info(term(), state()) -> {noreply, state()}.
+handle_info(report, #{pool := Pool} = State) ->
+    {noreply, report_later(report(event_pusher_nif:report(Pool), State))};
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+-spec terminate(term(), state()) -> ok.
+terminate(_Reason, #{name := Name, pool := Pool, drain_timeout_ms := Drain} = State) ->
+    Last = event_pusher_nif:stop_pool(Pool, Drain),
+    _ = persistent_term:erase(?KEY(Name)),
+    _ = report(Last, State),
+    ok.
+
+%% The stack trace of a bad argument would show the settings.
+-spec start_native(event_pusher:settings()) ->
+    {ok, event_pusher_nif:pool()} | {error, not_running | bad_settings | [binary()]}.
+start_native(Settings) ->
+    try
+        event_pusher_nif:start_pool(Settings)
+    catch
+        error:badarg -> {error, bad_settings}
+    end.
+
+-spec report_later(state()) -> state().
+report_later(#{interval_ms := Interval} = State) ->
+    _ = erlang:send_after(Interval, self(), report),
+    State.
+
+%% A report that cannot be passed on must not cost the pool.
+-spec report(event_pusher:report(), state()) -> state().
+report(Report, #{name := Name, report_to := {M, F, Args}, previous := Previous} = State) ->
+    try
+        apply(M, F, [Previous, Report | Args])
+    catch
+        Class:Reason:Stacktrace ->
+            ?LOG_ERROR(#{what => event_pusher_report_failed, pool => Name, class => Class,
+                         reason => Reason, stacktrace => Stacktrace})
+    end,
+    State#{previous := Report}.

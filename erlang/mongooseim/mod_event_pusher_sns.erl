@@ -1,0 +1,238 @@
+-module(mod_event_pusher_sns).
+-moduledoc "Publishes presence and messages to Amazon SNS.".
+
+-behaviour(gen_mod).
+
+%% gen_mod callbacks
+-export([start/2, stop/1, hooks/1, config_spec/0, supported_features/0, instrumentation/1]).
+%% Hook handler
+-export([push_event/3]).
+
+-export_type([user_guid/0, topic_arn/0, topic/0, attributes/0]).
+
+-include("mod_event_pusher_events.hrl").
+-include("mongoose_config_spec.hrl").
+
+-doc "The name by which receivers know a user.".
+-type user_guid() :: binary().
+-type topic_arn() :: string().
+-type topic() :: string().
+-doc "Strings are sent as String, binaries as Binary, numbers as Number.".
+-type attributes() :: #{string() => string() | binary() | number()}.
+
+-callback user_guid(jid:jid()) -> user_guid().
+-callback message_attributes(topic_arn(), jid:jid(), IsOnline :: boolean()) -> attributes().
+-callback message_attributes(topic_arn(), From :: jid:jid(), To :: jid:jid(), pm | muc,
+                             exml:element()) -> attributes().
+
+-define(CONNECT_TIMEOUT_MS, 5000).
+-define(REQUEST_TIMEOUT_MS, 10000).
+%% Receivers with raw delivery lose a message that has more.
+%% https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
+-define(MAX_ATTRIBUTES, 10).
+-define(DROPPED_ATTRIBUTES, event_pusher_sns_dropped_attributes).
+
+%% gen_mod callbacks
+
+-spec start(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
+start(HostType, Opts) ->
+    #{pool_size := PoolSize, publish_retry_count := RetryCount, publish_retry_time_ms := RetryTime,
+      sns_host := Host, region := Region, access_key_id := KeyId, secret_access_key := Secret} = Opts,
+    Target = #{target => sns,
+               sns_host => to_binary(Host),
+               region => to_binary(Region),
+               access_key_id => to_binary(KeyId),
+               secret_access_key => to_binary(Secret),
+               publish_batch => maps:get(publish_batch, Opts, true),
+               connect_timeout_ms => ?CONNECT_TIMEOUT_MS,
+               request_timeout_ms => ?REQUEST_TIMEOUT_MS},
+    Settings = #{pool_size => PoolSize,
+                 retry_count => RetryCount,
+                 retry_time_ms => RetryTime,
+                 target => Target},
+    event_pusher_backend:start_pool(sns, HostType, #{settings => Settings, opts => Opts}).
+
+-spec stop(mongooseim:host_type()) -> ok.
+stop(HostType) ->
+    event_pusher_backend:stop_pool(sns, HostType).
+
+-spec hooks(mongooseim:host_type()) -> gen_hook:hook_list().
+hooks(HostType) ->
+    [{push_event, HostType, fun ?MODULE:push_event/3, #{}, 50}].
+
+-spec config_spec() -> #section{}.
+config_spec() ->
+    String = #option{type = string},
+    #section{items = #{<<"presence_updates_topic">> => String,
+                       <<"pm_messages_topic">> => String,
+                       <<"muc_messages_topic">> => String,
+                       <<"plugin_module">> => #option{type = atom, validate = module},
+                       <<"sns_host">> => String,
+                       <<"region">> => String,
+                       <<"access_key_id">> => String,
+                       <<"secret_access_key">> => String,
+                       <<"account_id">> => String,
+                       <<"pool_size">> => #option{type = integer, validate = positive},
+                       <<"publish_retry_count">> =>
+                           #option{type = integer, validate = non_negative},
+                       <<"publish_retry_time_ms">> =>
+                           #option{type = integer, validate = non_negative},
+                       <<"publish_batch">> => #option{type = boolean},
+                       <<"queue">> => event_pusher_backend:queue_spec()},
+             required = [<<"sns_host">>, <<"region">>, <<"access_key_id">>,
+                         <<"secret_access_key">>, <<"account_id">>],
+             defaults = #{<<"plugin_module">> => mod_event_pusher_sns_defaults,
+                          <<"pool_size">> => 100,
+                          <<"publish_retry_count">> => 2,
+                          <<"publish_retry_time_ms">> => 50}}.
+
+-spec supported_features() -> [dynamic_domains].
+supported_features() ->
+    [dynamic_domains].
+
+-spec instrumentation(mongooseim:host_type()) -> [mongoose_instrument:spec()].
+instrumentation(HostType) ->
+    [{?DROPPED_ATTRIBUTES, #{host_type => HostType}, #{metrics => #{count => spiral}}}
+     | event_pusher_backend:instrumentation(sns, HostType)].
+
+%% Hook handler
+
+-spec push_event(mod_event_pusher:push_event_acc(), mod_event_pusher:push_event_params(),
+                 #{host_type := mongooseim:host_type(), _ => _}) ->
+    {ok, mod_event_pusher:push_event_acc()}.
+push_event(HookAcc, #{event := Event}, #{host_type := HostType}) ->
+    Metadata = maps:get(metadata, HookAcc, #{}),
+    event_pusher_backend:isolate(sns, HostType, fun() -> push(HostType, Event, Metadata) end),
+    {ok, HookAcc}.
+
+%% A refusal is counted by the pool; the chat must not notice it.
+-spec push(mongooseim:host_type(), mod_event_pusher:event(), mod_event_pusher:metadata()) -> term().
+push(HostType, Event, Metadata) ->
+    Opts = gen_mod:get_module_opts(HostType, ?MODULE),
+    case notification(Event, Opts) of
+        skip ->
+            skip;
+        #{attributes := Own} = Notification ->
+            Attributes = Own ++ metadata_attributes(HostType, length(Own), Metadata),
+            event_pusher:push({sns, HostType}, Notification#{attributes := Attributes})
+    end.
+
+%% Notifications
+
+-spec notification(mod_event_pusher:event(), gen_mod:module_opts()) -> event_pusher:message() | skip.
+notification(#user_status_event{jid = User, status = Status},
+             #{presence_updates_topic := Topic, plugin_module := Plugin} = Opts) ->
+    Arn = topic_arn(Topic, Opts),
+    Guid = user_guid(Plugin, User),
+    Online = Status =:= online,
+    Attributes = attributes(Plugin:message_attributes(Arn, User, Online)),
+    message(Arn, Guid, [{<<"user_id">>, Guid}, {<<"present">>, Online}], Attributes);
+notification(#chat_event{direction = in, packet = Packet} = Event, Opts) ->
+    case {topic(exml_query:attr(Packet, <<"type">>), Opts), body(Packet)} of
+        {{Kind, Topic}, Body} when is_binary(Body) ->
+            chat_notification(Event, Kind, topic_arn(Topic, Opts), Body, Opts);
+        _ ->
+            skip
+    end;
+notification(_Event, _Opts) ->
+    skip.
+
+chat_notification(#chat_event{from = From, to = To, packet = Packet}, Kind, Arn, Body,
+                  #{plugin_module := Plugin}) ->
+    FromGuid = user_guid(Plugin, From),
+    ToGuid = user_guid(Plugin, To),
+    Attributes = attributes(Plugin:message_attributes(Arn, From, To, Kind, Packet)),
+    Fields = [{<<"from_user_id">>, FromGuid}, {<<"to_user_id">>, ToGuid}, {<<"message">>, Body}],
+    message(Arn, FromGuid, Fields, Attributes).
+
+-spec topic(binary() | undefined, gen_mod:module_opts()) -> {pm | muc, topic()} | none.
+topic(<<"chat">>, #{pm_messages_topic := Topic}) -> {pm, Topic};
+topic(<<"groupchat">>, #{muc_messages_topic := Topic}) -> {muc, Topic};
+topic(_Type, _Opts) -> none.
+
+-spec body(exml:element()) -> binary() | none.
+body(Packet) ->
+    case exml_query:subelements(Packet, <<"body">>) of
+        [Body | _] -> exml_query:cdata(Body);
+        [] -> none
+    end.
+
+%% In FIFO topics the events of one user stay in order.
+message(Arn, Sender, Fields, Attributes) ->
+    Message = #{destination => to_binary(Arn), body => {json, Fields}, attributes => Attributes},
+    case lists:suffix(".fifo", Arn) of
+        true -> Message#{group => Sender};
+        false -> Message
+    end.
+
+-spec topic_arn(topic(), gen_mod:module_opts()) -> topic_arn().
+topic_arn(Topic, #{region := Region, account_id := AccountId}) ->
+    lists:append(["arn:", partition(Region), ":sns:", Region, ":", AccountId, ":", Topic]).
+
+%% https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+-spec partition(Region :: string()) -> string().
+partition("cn-" ++ _) -> "aws-cn";
+partition("us-gov-" ++ _) -> "aws-us-gov";
+partition(_Region) -> "aws".
+
+%% The plugin's answers
+
+-spec user_guid(module(), jid:jid()) -> user_guid().
+user_guid(Plugin, User) ->
+    case Plugin:user_guid(User) of
+        Guid when is_binary(Guid) -> Guid;
+        _ -> error({bad_plugin_result, user_guid})
+    end.
+
+-spec attributes(attributes()) -> [event_pusher:attribute()].
+attributes(Attributes) when is_map(Attributes) ->
+    [{text(Name), attribute_value(Value)} || {Name, Value} <- maps:to_list(Attributes)];
+attributes(_Other) ->
+    error({bad_plugin_result, message_attributes}).
+
+attribute_value(Value) when is_list(Value) -> {string, text(Value)};
+attribute_value(Value) when is_binary(Value) -> {binary, Value};
+attribute_value(Value) when is_number(Value) -> {number, number_text(Value)};
+attribute_value(_Other) -> error({bad_plugin_result, message_attributes}).
+
+text(String) when is_list(String) ->
+    try unicode:characters_to_binary(String) of
+        Text when is_binary(Text) -> Text;
+        _ -> error({bad_plugin_result, message_attributes})
+    catch
+        error:badarg -> error({bad_plugin_result, message_attributes})
+    end;
+text(_Other) ->
+    error({bad_plugin_result, message_attributes}).
+
+number_text(Number) when is_integer(Number) -> integer_to_binary(Number);
+number_text(Number) -> float_to_binary(Number, [short]).
+
+%% Metadata of filters
+
+%% In the order of the keys, as many as SNS can carry. The rest and empty texts, which SNS refuses,
+%% are left out and counted.
+-spec metadata_attributes(mongooseim:host_type(), non_neg_integer(), mod_event_pusher:metadata()) ->
+    [event_pusher:attribute()].
+metadata_attributes(_HostType, _Taken, Metadata) when map_size(Metadata) =:= 0 ->
+    [];
+metadata_attributes(HostType, Taken, Metadata) ->
+    Room = max(0, ?MAX_ATTRIBUTES - Taken),
+    All = [{atom_to_binary(Key), metadata_value(Value)} || {Key, Value} <- lists:sort(maps:to_list(Metadata)),
+                                                           Value =/= <<>>, Value =/= ''],
+    Kept = lists:sublist(All, Room),
+    case map_size(Metadata) - length(Kept) of
+        0 -> ok;
+        Dropped -> mongoose_instrument:execute(?DROPPED_ATTRIBUTES, #{host_type => HostType},
+                                               #{count => Dropped})
+    end,
+    Kept.
+
+metadata_value(Value) when is_binary(Value) -> {string, Value};
+metadata_value(Value) when is_number(Value) -> {number, number_text(Value)};
+metadata_value(Value) when is_atom(Value) -> {string, atom_to_binary(Value)};
+metadata_value(_Other) -> error(bad_metadata).
+
+-spec to_binary(string()) -> binary().
+to_binary(String) ->
+    unicode:characters_to_binary(String).

@@ -1,0 +1,4 @@
+%% A JID holds normalised parts only.
+-record(jid, {luser = <<>> :: binary(),
+              lserver = <<>> :: binary(),
+              lresource = <<>> :: binary()}).

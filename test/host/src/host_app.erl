@@ -1,0 +1,13 @@
+-module(host_app).
+-moduledoc "Starts the supervisor of the stand-in; options and modules come with host:start/1.".
+-behaviour(application).
+
+-export([start/2, stop/1]).
+
+-spec start(application:start_type(), term()) -> supervisor:startlink_ret().
+start(_Type, _Args) ->
+    host_sup:start_link().
+
+-spec stop(term()) -> ok.
+stop(_State) ->
+    mongoose_config:erase_opts().
