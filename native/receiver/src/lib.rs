@@ -1,0 +1,20 @@
+//! Servers on loopback that receive what we deliver, as strictly as the real service does.
+//!
+//! Integration tests and benchmarks start them in their own process, Erlang suites as the program
+//! `receiver` behind a port. They listen on real sockets, with TLS if asked, and fail on demand:
+//! every [`Fault`] is something a client has to survive. None of this is ever shipped.
+//!
+//! - [`SnsServer`]: Amazon SNS, with verified signatures and the documented limits
+
+mod fault;
+mod gate;
+mod inbox;
+mod journal;
+mod listener;
+mod server;
+mod sns;
+mod tls;
+
+pub use fault::{Fault, UnknownFault};
+pub use journal::{Request, Stats};
+pub use sns::{Action, AttributeValue, Received, SnsConfig, SnsServer};
