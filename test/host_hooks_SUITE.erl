@@ -162,6 +162,7 @@ runs_of_a_hook_are_counted(_Config) ->
 
 %% Confirms that a hook has no process of its own.
 handlers_run_in_the_calling_process(_Config) ->
+    subscribe(),
     add(fun ?MODULE:report/3, #{}, 50),
     gen_hook:reload_hooks(),
     Caller = spawn_link(fun() -> run(acc) end),
@@ -171,6 +172,7 @@ handlers_run_in_the_calling_process(_Config) ->
 push_event_starts_without_metadata(_Config) ->
     Acc = acc(#{host_type => ?HT}),
     ?assertEqual(#{acc => Acc, metadata => #{}}, mongoose_hooks:push_event(Acc, {event})),
+    subscribe(),
     gen_hook:add_handler(push_event, ?HT, fun ?MODULE:report/3, #{}, 50),
     gen_hook:reload_hooks(),
     ?assertEqual(#{acc => Acc, metadata => #{}}, mongoose_hooks:push_event(Acc, {event})),

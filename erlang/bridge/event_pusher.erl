@@ -83,7 +83,8 @@ start_pool(Name, Settings, ReportTo) ->
     case event_pusher_sup:start_pool(Name, Settings, ReportTo) of
         {ok, _Owner} -> ok;
         {error, {already_started, _Owner}} -> {error, already_started};
-        {error, Reason} -> {error, Reason}
+        %% The supervisor adds the child to the reason.
+        {error, {Reason, _Child}} -> {error, Reason}
     end.
 
 %% Drains the pool up to its deadline and ends it; a last report tells what was dropped.
