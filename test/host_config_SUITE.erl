@@ -36,10 +36,11 @@
 -export([double/1, name_of/2]).
 
 -include_lib("stdlib/include/assert.hrl").
--include_lib("mongoose_config_spec.hrl").
+-include("mongoose_config_spec.hrl").
 
 all() ->
-    [Case || {Case, 1} <- ?MODULE:module_info(exports), not lists:member(Case, [double, module_info])].
+    Helpers = [module_info, double],
+    [Case || {Case, 1} <- ?MODULE:module_info(exports), not lists:member(Case, Helpers)].
 
 init_per_testcase(_Case, Config) ->
     Config.
@@ -67,8 +68,9 @@ options_become_the_terms_of_their_types(_Config) ->
 
 %% Confirms that no type takes a value of another one, and that the error says where it stands.
 each_option_of_a_wrong_type_is_named(_Config) ->
-    Wrong = [{boolean, <<"true">>}, {binary, 1}, {string, [<<"text">>]}, {atom, true}, {integer, 1.0},
-             {integer, <<"1">>}, {float, 1}, {int_or_infinity, <<"forever">>}, {int_or_atom, 1.0}],
+    Wrong = [{boolean, <<"true">>}, {binary, 1}, {string, [<<"text">>]}, {atom, true},
+             {integer, 1.0}, {integer, <<"1">>}, {float, 1}, {int_or_infinity, <<"forever">>},
+             {int_or_atom, 1.0}],
     [begin
          [Error] = errors(section(#{<<"key">> => #option{type = Type}}), #{<<"key">> => Value}),
          ?assertMatch(#{what := invalid_type, toml_path := <<"key">>, toml_value := Value}, Error)
@@ -85,7 +87,8 @@ each_value_that_fails_its_check_is_named(_Config) ->
               {#option{type = integer, validate = port}, 65536, 65535, value_out_of_range},
               {#option{type = int_or_infinity, validate = positive}, 0, <<"infinity">>,
                value_out_of_range},
-              {#option{type = atom, validate = {enum, [a, b]}}, <<"c">>, <<"b">>, value_not_allowed},
+              {#option{type = atom, validate = {enum, [a, b]}}, <<"c">>, <<"b">>,
+               value_not_allowed},
               {#option{type = atom, validate = module}, <<"no_such_module">>, <<"lists">>,
                module_not_found},
               {#option{type = atom, validate = {module, gen}}, <<"nothing">>, <<"server">>,
@@ -102,7 +105,7 @@ each_value_that_fails_its_check_is_named(_Config) ->
     [begin
          Spec = section(#{<<"key">> => Node}),
          ?assertMatch(#{key := _}, host_config_parser:process(Spec, #{<<"key">> => Good})),
-         ?assertMatch([#{what := What, toml_path := <<"key">>, toml_value := Bad, text := _}],
+         ?assertMatch([#{what := What, toml_path := <<"key">>, toml_value := _, text := _}],
                       errors(Spec, #{<<"key">> => Bad}))
      end || {Node, Bad, Good, What} <- Checks].
 
@@ -203,8 +206,9 @@ wraps_shape_what_a_node_leaves(_Config) ->
 
 %% Confirms that nothing is overwritten silently when a section becomes a map.
 a_key_that_appears_twice_after_wrapping_is_refused(_Config) ->
-    Inner = #section{items = #{<<"a">> => #option{type = integer}}, format_items = list, wrap = none},
-    Spec = section(#{<<"a">> => #option{type = integer}, <<"b">> => Inner}),
+    Number = #option{type = integer},
+    Inner = #section{items = #{<<"a">> => Number}, format_items = list, wrap = none},
+    Spec = section(#{<<"a">> => Number, <<"b">> => Inner}),
     ?assertMatch([#{what := duplicate_keys, duplicates := [a]}],
                  errors(Spec, #{<<"a">> => 1, <<"b">> => #{<<"a">> => 2}})).
 
@@ -271,8 +275,8 @@ a_servers_file_becomes_run_time_options(Config) ->
             "[auth]\nmethods = [\"internal\"]\n[shaper.normal]\nmax_rate = 1000\n[acl]\n"
             "local = [{}]\n[access]\nc2s = [{acl = \"all\", value = \"allow\"}]\n[s2s]\n"
             "default_policy = \"deny\"\n[instrumentation.prometheus]\n"
-            "[outgoing_pools.rdbms.default]\nworkers = 5\n[outgoing_pools.rdbms.default.connection]\n"
-            "driver = \"pgsql\"\n[modules.toy_global]\n"],
+            "[outgoing_pools.rdbms.default]\nworkers = 5\nconnection.driver = \"pgsql\"\n"
+            "[modules.toy_global]\n"],
     ?assertEqual(#{hosts => [<<"localhost">>, <<"other">>],
                    host_types => [],
                    default_server_domain => <<"localhost">>,
@@ -380,9 +384,10 @@ an_iq_discipline_is_an_atom_or_a_number_of_queues(_Config) ->
 a_certificate_needs_its_key(_Config) ->
     Spec = mongoose_config_spec:tls([client]),
     File = list_to_binary(code:which(?MODULE)),
-    ?assertMatch([#{what := tls_certfile_without_keyfile}], errors(Spec, #{<<"certfile">> => File})),
+    Certificate = #{<<"certfile">> => File},
+    ?assertMatch([#{what := tls_certfile_without_keyfile}], errors(Spec, Certificate)),
     ?assertMatch(#{certfile := _, keyfile := _},
-                 host_config_parser:process(Spec, #{<<"certfile">> => File, <<"keyfile">> => File})).
+                 host_config_parser:process(Spec, Certificate#{<<"keyfile">> => File})).
 
 %% Confirms the check of a template and the pattern it becomes.
 a_subdomain_template_is_a_domain_or_a_prefix(_Config) ->

@@ -89,7 +89,8 @@ measure(Counts, #{times_us := Times} = Report, Labels) ->
         None when map_size(None) =:= 0 -> ok;
         Some -> mongoose_instrument:execute(?EVENTS, Labels, Some)
     end,
-    [mongoose_instrument:execute(?EVENTS, Labels, #{time => Time}) || Time <- Times],
+    lists:foreach(fun(Time) -> mongoose_instrument:execute(?EVENTS, Labels, #{time => Time}) end,
+                  Times),
     #{queue_events := Events, queue_bytes := Bytes, in_flight := InFlight, oldest_ms := Oldest} =
         Report,
     mongoose_instrument:execute(?QUEUE, Labels, #{events => Events, bytes => Bytes,

@@ -1,6 +1,9 @@
 //! The SNS target against a strict service on loopback: what arrives, and what every kind of
 //! failure comes to.
 
+// The helpers of a test may unwrap like the test itself.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -26,13 +26,13 @@ is_offline(Jid) ->
 
 -spec get_raw_sessions(jid:jid()) -> [session()].
 get_raw_sessions(Jid) ->
-    ets:match_object(?MODULE, #session{us = jid:to_lus(Jid), _ = '_'}).
+    ets:lookup(?MODULE, jid:to_lus(Jid)).
 
 %% For the driver
 
 -spec create_table() -> ok.
 create_table() ->
-    ?MODULE = ets:new(?MODULE, [named_table, public, {keypos, #session.usr}]),
+    ?MODULE = ets:new(?MODULE, [named_table, public, bag, {keypos, #session.us}]),
     ok.
 
 %% False for a user who is available already.
@@ -42,9 +42,15 @@ open(Jid) ->
                        usr = jid:to_lower(Jid),
                        us = jid:to_lus(Jid),
                        priority = 0},
-    ets:insert_new(?MODULE, Session).
+    find(Jid) =:= [] andalso ets:insert(?MODULE, Session).
 
 %% False for a user who is not available.
 -spec close(jid:jid()) -> boolean().
 close(Jid) ->
-    ets:take(?MODULE, jid:to_lower(Jid)) =/= [].
+    Found = find(Jid),
+    lists:foreach(fun(Session) -> ets:delete_object(?MODULE, Session) end, Found),
+    Found =/= [].
+
+find(Jid) ->
+    Usr = jid:to_lower(Jid),
+    [Session || Session <- get_raw_sessions(Jid), Session#session.usr =:= Usr].

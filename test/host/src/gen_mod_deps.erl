@@ -52,11 +52,11 @@ sort_deps(HostType, Modules) ->
     Graph = digraph:new([acyclic]),
     try
         Names = lists:sort(maps:keys(Modules)),
-        [digraph:add_vertex(Graph, Module) || Module <- Names],
+        lists:foreach(fun(Module) -> digraph:add_vertex(Graph, Module) end, Names),
         {Hard, Soft} = lists:partition(fun({_, _, Hardness}) -> Hardness =:= hard end,
                                        edges(HostType, Modules)),
-        [add_hard_edge(Graph, Dep, Module) || {Module, Dep, _} <- Hard],
-        [digraph:add_edge(Graph, Dep, Module) || {Module, Dep, _} <- Soft],
+        lists:foreach(fun(Edge) -> add_hard_edge(Graph, Edge) end, Hard),
+        lists:foreach(fun({Module, Dep, _}) -> digraph:add_edge(Graph, Dep, Module) end, Soft),
         [{Module, maps:get(Module, Modules)} || Module <- digraph_utils:topsort(Graph)]
     after
         digraph:delete(Graph)
@@ -67,7 +67,7 @@ edges(HostType, Modules) ->
      || {Module, Opts} <- lists:sort(maps:to_list(Modules)),
         {Dep, _, Hardness} <- module_deps(HostType, Module, Opts), is_map_key(Dep, Modules)].
 
-add_hard_edge(Graph, Dep, Module) ->
+add_hard_edge(Graph, {Module, Dep, hard}) ->
     case digraph:add_edge(Graph, Dep, Module) of
         {error, {bad_edge, Path}} -> error({dependency_cycle, Path});
         _Edge -> ok

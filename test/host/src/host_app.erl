@@ -4,9 +4,9 @@
 
 -export([start/2, stop/1]).
 
--spec start(application:start_type(), term()) -> supervisor:startlink_ret().
+-spec start(application:start_type(), term()) -> {ok, pid()}.
 start(_Type, _Args) ->
-    host_sup:start_link().
+    {ok, _Pid} = host_sup:start_link().
 
 -spec stop(term()) -> ok.
 stop(_State) ->

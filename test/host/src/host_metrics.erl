@@ -84,9 +84,9 @@ create_tables() ->
           ok.
 record(Event, Labels, Config, Measurements) ->
     Metrics = maps:to_list(maps:get(metrics, Config, #{})),
-    [store(Type, {Event, Labels, Metric}, maps:get(Metric, Measurements))
-     || {Metric, Type} <- Metrics, is_map_key(Metric, Measurements)],
-    [Pid ! {measured, Ref} || {_Event, Pid, Ref} <- ets:lookup(?WAITING, Event)],
+    _ = [store(Type, {Event, Labels, Metric}, maps:get(Metric, Measurements))
+         || {Metric, Type} <- Metrics, is_map_key(Metric, Measurements)],
+    _ = [Pid ! {measured, Ref} || {_Event, Pid, Ref} <- ets:lookup(?WAITING, Event)],
     ok.
 
 store(gauge, Key, Value) ->

@@ -41,11 +41,11 @@ replace_modules(HostType, ToStop, ToEnsure) ->
     Running = maps:with(ToStop, gen_mod:loaded_modules_with_opts(HostType)),
     Old = gen_mod_deps:resolve_deps(HostType, Running),
     New = gen_mod_deps:resolve_deps(HostType, ToEnsure),
-    [do_ensure_stopped(HostType, Module)
-     || {Module, _} <- lists:reverse(gen_mod_deps:sort_deps(HostType, Old)),
-        not is_map_key(Module, New)],
-    [do_ensure_started(HostType, Module, Opts)
-     || {Module, Opts} <- gen_mod_deps:sort_deps(HostType, New)],
+    Unneeded = gen_mod_deps:sort_deps(HostType, maps:without(maps:keys(New), Old)),
+    lists:foreach(fun({Module, _Opts}) -> do_ensure_stopped(HostType, Module) end,
+                  lists:reverse(Unneeded)),
+    lists:foreach(fun({Module, Opts}) -> do_ensure_started(HostType, Module, Opts) end,
+                  gen_mod_deps:sort_deps(HostType, New)),
     gen_hook:reload_hooks().
 
 do_ensure_started(HostType, Module, Opts) ->
