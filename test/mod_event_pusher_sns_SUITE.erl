@@ -34,6 +34,7 @@
          stopping_drains_what_was_accepted/1,
          stopping_reports_what_it_dropped_at_the_deadline/1,
          unusable_options_stop_the_module_and_are_named/1,
+         what_a_killed_owner_had_not_delivered_is_reported/1,
          what_is_delivered_is_measured/1,
          secrets_and_content_reach_no_log/1]).
 %% Plugin callbacks
@@ -260,15 +261,15 @@ metadata_fills_up_to_ten_attributes_in_key_order(Config) ->
     start(Config, #{plugin_module => ?MODULE}),
     Keys = [list_to_atom("meta_" ++ [C]) || C <- lists:seq($a, $h)],
     Metadata = maps:from_list([{Key, Key} || Key <- Keys]),
-    push(#{metadata => Metadata#{empty => <<>>, flag => true, text => <<"ä"/utf8>>, number => 1.5}}),
+    push(#{metadata => Metadata#{empty => <<>>, kind => <<"of the plugin">>, flag => true, text => <<"ä"/utf8>>, number => 1.5}}),
     #{attributes := Attributes} = arrived(Config),
     Own = [<<"float">>, <<"int">>, <<"kind">>, <<"raw">>],
     ?assertEqual(lists:sort(Own ++ [<<"flag">> | [<<"meta_", C>> || C <- lists:seq($a, $e)]]),
                  lists:sort(maps:keys(Attributes))),
     ?assertMatch(#{<<"flag">> := {<<"String">>, <<"true">>},
                    <<"meta_a">> := {<<"String">>, <<"meta_a">>}}, Attributes),
-    %% The empty one, three that begin with meta_, number and text.
-    ?assertEqual(6, host_metrics:total(event_pusher_sns_dropped_attributes,
+    %% The empty one, the plugin's kind, three that begin with meta_, number and text.
+    ?assertEqual(7, host_metrics:total(event_pusher_sns_dropped_attributes,
                                        #{host_type => ?HT}, count)).
 
 %% FIFO topics and batches
@@ -409,6 +410,21 @@ unusable_options_stop_the_module_and_are_named(Config) ->
             ?assertEqual(nomatch, binary:match(iolist_to_binary(Complaints), <<"a b">>))
     end.
 
+%% Confirms that no event is lost silently with its owner, and that the next owner goes on.
+what_a_killed_owner_had_not_delivered_is_reported(Config) ->
+    {Listen, Host} = silent_server(),
+    start(Config, #{sns_host => Host, pool_size => 1, queue => #{drain_timeout_ms => 0}}),
+    [send(<<"chat">>, <<"Hi">>) || _ <- lists:seq(1, 5)],
+    [{_, Owner, _, _}] = supervisor:which_children(event_pusher_sup),
+    exit(Owner, kill),
+    ?assertMatch(#{reason := closed, count := 5}, logged(event_pusher_drops)),
+    ok = host_metrics:await(event_pusher_queue, fun() ->
+        {ok, #{accepted := Accepted}} = event_pusher:stats({sns, ?HT}),
+        Accepted =:= 0
+    end),
+    ?assertEqual(5, total(closed)),
+    gen_tcp:close(Listen).
+
 %% Metrics and logs
 
 %% Confirms counters, times and levels.
@@ -431,7 +447,7 @@ secrets_and_content_reach_no_log(Config) ->
     Monitor = monitor(process, Owner),
     exit(Owner, kill),
     receive {'DOWN', Monitor, process, Owner, _} -> ok end,
-    host:stop(),
+    ok = host:stop(),
     Logged = iolist_to_binary(io_lib:format("~p", [logged_all()])),
     ?assertMatch({_, _}, binary:match(Logged, <<"event_pusher_drops">>)),
     ?assertEqual(nomatch, binary:match(Logged, [<<"topsecretkey">>, <<"private">>])).

@@ -4,6 +4,7 @@
 -behaviour(application).
 
 -export([start/2, stop/1]).
+-export([runtime_threads/0]).
 
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
@@ -19,6 +20,6 @@ stop(_State) ->
 -spec runtime_threads() -> pos_integer().
 runtime_threads() ->
     case application:get_env(event_pusher, runtime_threads, undefined) of
-        undefined -> max(2, erlang:system_info(logical_processors) div 2);
+        undefined -> max(2, erlang:system_info(schedulers_online) div 2);
         Threads when is_integer(Threads), Threads > 0 -> Threads
     end.

@@ -41,6 +41,7 @@ handle(Name) ->
 init({Name, Hidden, ReportTo}) ->
     process_flag(trap_exit, true),
     #{drain_timeout_ms := Drain} = Settings = Hidden(),
+    ok = close_leftover(Name, ReportTo),
     case start_native(Settings) of
         {ok, Pool} ->
             persistent_term:put(?KEY(Name), Pool),
@@ -77,6 +78,18 @@ terminate(_Reason, #{name := Name, pool := Pool, drain_timeout_ms := Drain} = St
     _ = report(Last, State),
     ok.
 
+%% Of a former owner that was killed. What its pool had not delivered was dropped, and somebody has
+%% to say so.
+-spec close_leftover(event_pusher:name(), event_pusher:report_to()) -> ok.
+close_leftover(Name, ReportTo) ->
+    case handle(Name) of
+        {ok, Pool} ->
+            Last = event_pusher_nif:stop_pool(Pool, 0),
+            report(Last#{closed := 0}, Last, Name, ReportTo);
+        {error, closed} ->
+            ok
+    end.
+
 %% The stack trace of a bad argument would show the settings.
 -spec start_native(event_pusher:settings()) ->
     {ok, event_pusher_nif:pool()} | {error, not_running | bad_settings | [binary()]}.
@@ -92,14 +105,20 @@ report_later(#{interval_ms := Interval} = State) ->
     _ = erlang:send_after(Interval, self(), report),
     State.
 
-%% A report that cannot be passed on must not cost the pool.
 -spec report(event_pusher:report(), state()) -> state().
-report(Report, #{name := Name, report_to := {M, F, Args}, previous := Previous} = State) ->
+report(Report, #{name := Name, report_to := ReportTo, previous := Previous} = State) ->
+    ok = report(Previous, Report, Name, ReportTo),
+    State#{previous := Report}.
+
+%% A report that cannot be passed on must not cost the pool.
+-spec report(event_pusher:report(), event_pusher:report(), event_pusher:name(),
+             event_pusher:report_to()) -> ok.
+report(Previous, Report, Name, {M, F, Args}) ->
     try
-        apply(M, F, [Previous, Report | Args])
+        _ = apply(M, F, [Previous, Report | Args]),
+        ok
     catch
         Class:Reason:Stacktrace ->
             ?LOG_ERROR(#{what => event_pusher_report_failed, pool => Name, class => Class,
                          reason => Reason, stacktrace => Stacktrace})
-    end,
-    State#{previous := Report}.
+    end.

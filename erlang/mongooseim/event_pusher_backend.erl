@@ -31,7 +31,7 @@ queue_opts(Opts) ->
 %% Starts the pool of a backend; settings are those that the option queue does not give.
 -spec start_pool(backend(), mongooseim:host_type(), #{settings := map(), opts := map()}) -> ok.
 start_pool(Backend, HostType, #{settings := Settings, opts := Opts}) ->
-    {ok, _} = application:ensure_all_started(event_pusher, permanent),
+    {ok, _} = application:ensure_all_started(event_pusher),
     PoolSettings = maps:merge(Settings, queue_opts(Opts)),
     ReportTo = {?MODULE, report, [Backend, HostType]},
     case event_pusher:start_pool({Backend, HostType}, PoolSettings, ReportTo) of
@@ -72,6 +72,7 @@ report(Previous, Report, Backend, HostType) ->
     Counts = counts(Previous, Report),
     measure(Counts, Report, Labels),
     log_drops(Counts, Report, Labels),
+    log_retries(Counts, Report, Labels),
     log_batching(Previous, Report, Labels).
 
 -spec counts(event_pusher:report(), event_pusher:report()) -> #{atom() => non_neg_integer()}.
@@ -97,20 +98,24 @@ measure(Counts, #{times_us := Times} = Report, Labels) ->
                                                   in_flight => InFlight, oldest_ms => Oldest}).
 
 log_drops(Counts, Report, Labels) ->
-    Causes = #{rejected => maps:get(last_rejected, Report),
-               exhausted => maps:get(last_exhausted, Report),
-               closed => <<"module is stopped">>,
-               full => <<"queue is full">>},
-    [?LOG_WARNING(Labels#{what => event_pusher_drops, reason => Reason, count => Count,
-                          last_cause => Cause})
-     || {Reason, Cause} <- maps:to_list(Causes), (Count = maps:get(Reason, Counts)) > 0],
-    case Counts of
-        #{retried := 0} ->
-            ok;
-        #{retried := Retried} ->
-            ?LOG_WARNING(Labels#{what => event_pusher_retries, count => Retried,
-                                 last_cause => maps:get(last_retried, Report)})
-    end.
+    Causes = [{rejected, maps:get(last_rejected, Report)},
+              {exhausted, maps:get(last_exhausted, Report)},
+              {closed, <<"module is stopped">>},
+              {full, <<"queue is full">>}],
+    lists:foreach(fun({Reason, Cause}) ->
+                      log_drop(maps:get(Reason, Counts), Reason, Cause, Labels)
+                  end, Causes).
+
+log_drop(0, _Reason, _Cause, _Labels) ->
+    ok;
+log_drop(Count, Reason, Cause, Labels) ->
+    ?LOG_WARNING(Labels#{what => event_pusher_drops, reason => Reason, count => Count,
+                         last_cause => Cause}).
+
+log_retries(#{retried := 0}, _Report, _Labels) ->
+    ok;
+log_retries(#{retried := Count}, #{last_retried := Cause}, Labels) ->
+    ?LOG_WARNING(Labels#{what => event_pusher_retries, count => Count, last_cause => Cause}).
 
 log_batching(#{batch_limit := Before}, #{batch_limit := 1}, Labels) when Before > 1 ->
     ?LOG_NOTICE(Labels#{what => event_pusher_batching_off,

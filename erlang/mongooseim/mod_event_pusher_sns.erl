@@ -25,6 +25,11 @@
 -callback message_attributes(topic_arn(), From :: jid:jid(), To :: jid:jid(), pm | muc,
                              exml:element()) -> attributes().
 
+%% The ARN of each kind of notification that has a topic, as text for plugins and as binary.
+-type publishing() :: #{plugin := module(),
+                        topics := #{presence | pm | muc => {topic_arn(), binary()}}}.
+
+-define(KEY(HostType), {?MODULE, HostType}).
 -define(CONNECT_TIMEOUT_MS, 5000).
 -define(REQUEST_TIMEOUT_MS, 10000).
 %% Receivers with raw delivery lose a message that has more.
@@ -50,11 +55,23 @@ start(HostType, Opts) ->
                  retry_count => RetryCount,
                  retry_time_ms => RetryTime,
                  target => Target},
-    event_pusher_backend:start_pool(sns, HostType, #{settings => Settings, opts => Opts}).
+    event_pusher_backend:start_pool(sns, HostType, #{settings => Settings, opts => Opts}),
+    persistent_term:put(?KEY(HostType), publishing(Opts)).
 
 -spec stop(mongooseim:host_type()) -> ok.
 stop(HostType) ->
-    event_pusher_backend:stop_pool(sns, HostType).
+    event_pusher_backend:stop_pool(sns, HostType),
+    _ = persistent_term:erase(?KEY(HostType)),
+    ok.
+
+%% What the options mean for each event, worked out once.
+-spec publishing(gen_mod:module_opts()) -> publishing().
+publishing(#{plugin_module := Plugin} = Opts) ->
+    Keys = [{presence, presence_updates_topic}, {pm, pm_messages_topic}, {muc, muc_messages_topic}],
+    Topics = [{Kind, topic_arn(maps:get(Key, Opts), Opts)}
+              || {Kind, Key} <- Keys, is_map_key(Key, Opts)],
+    #{plugin => Plugin,
+      topics => maps:from_list([{Kind, {Arn, to_binary(Arn)}} || {Kind, Arn} <- Topics])}.
 
 -spec hooks(mongooseim:host_type()) -> gen_hook:hook_list().
 hooks(HostType) ->
@@ -108,47 +125,46 @@ push_event(HookAcc, #{event := Event}, #{host_type := HostType}) ->
 %% A refusal is counted by the pool; the chat must not notice it.
 -spec push(mongooseim:host_type(), mod_event_pusher:event(), mod_event_pusher:metadata()) -> term().
 push(HostType, Event, Metadata) ->
-    Opts = gen_mod:get_module_opts(HostType, ?MODULE),
-    case notification(Event, Opts) of
+    case notification(Event, persistent_term:get(?KEY(HostType))) of
         skip ->
             skip;
         #{attributes := Own} = Notification ->
-            Attributes = Own ++ metadata_attributes(HostType, length(Own), Metadata),
+            Attributes = Own ++ metadata_attributes(HostType, Own, Metadata),
             event_pusher:push({sns, HostType}, Notification#{attributes := Attributes})
     end.
 
 %% Notifications
 
--spec notification(mod_event_pusher:event(), gen_mod:module_opts()) -> event_pusher:message() | skip.
+-spec notification(mod_event_pusher:event(), publishing()) -> event_pusher:message() | skip.
 notification(#user_status_event{jid = User, status = Status},
-             #{presence_updates_topic := Topic, plugin_module := Plugin} = Opts) ->
-    Arn = topic_arn(Topic, Opts),
+             #{topics := #{presence := {Arn, _} = Topic}, plugin := Plugin}) ->
     Guid = user_guid(Plugin, User),
     Online = Status =:= online,
     Attributes = attributes(Plugin:message_attributes(Arn, User, Online)),
-    message(Arn, Guid, [{<<"user_id">>, Guid}, {<<"present">>, Online}], Attributes);
-notification(#chat_event{direction = in, packet = Packet} = Event, Opts) ->
-    case {topic(exml_query:attr(Packet, <<"type">>), Opts), body(Packet)} of
-        {{Kind, Topic}, Body} when is_binary(Body) ->
-            chat_notification(Event, Kind, topic_arn(Topic, Opts), Body, Opts);
+    message(Topic, Guid, [{<<"user_id">>, Guid}, {<<"present">>, Online}], Attributes);
+notification(#chat_event{direction = in, packet = Packet} = Event, #{topics := Topics} = Publishing) ->
+    Kind = kind(exml_query:attr(Packet, <<"type">>)),
+    case {Topics, body(Packet)} of
+        {#{Kind := Topic}, Body} when is_binary(Body) ->
+            chat_notification(Event, Kind, Topic, Body, Publishing);
         _ ->
             skip
     end;
-notification(_Event, _Opts) ->
+notification(_Event, _Publishing) ->
     skip.
 
-chat_notification(#chat_event{from = From, to = To, packet = Packet}, Kind, Arn, Body,
-                  #{plugin_module := Plugin}) ->
+chat_notification(#chat_event{from = From, to = To, packet = Packet}, Kind, {Arn, _} = Topic, Body,
+                  #{plugin := Plugin}) ->
     FromGuid = user_guid(Plugin, From),
     ToGuid = user_guid(Plugin, To),
     Attributes = attributes(Plugin:message_attributes(Arn, From, To, Kind, Packet)),
     Fields = [{<<"from_user_id">>, FromGuid}, {<<"to_user_id">>, ToGuid}, {<<"message">>, Body}],
-    message(Arn, FromGuid, Fields, Attributes).
+    message(Topic, FromGuid, Fields, Attributes).
 
--spec topic(binary() | undefined, gen_mod:module_opts()) -> {pm | muc, topic()} | none.
-topic(<<"chat">>, #{pm_messages_topic := Topic}) -> {pm, Topic};
-topic(<<"groupchat">>, #{muc_messages_topic := Topic}) -> {muc, Topic};
-topic(_Type, _Opts) -> none.
+-spec kind(binary() | undefined) -> pm | muc | none.
+kind(<<"chat">>) -> pm;
+kind(<<"groupchat">>) -> muc;
+kind(_Type) -> none.
 
 -spec body(exml:element()) -> binary() | none.
 body(Packet) ->
@@ -158,8 +174,8 @@ body(Packet) ->
     end.
 
 %% In FIFO topics the events of one user stay in order.
-message(Arn, Sender, Fields, Attributes) ->
-    Message = #{destination => to_binary(Arn), body => {json, Fields}, attributes => Attributes},
+message({Arn, Destination}, Sender, Fields, Attributes) ->
+    Message = #{destination => Destination, body => {json, Fields}, attributes => Attributes},
     case lists:suffix(".fifo", Arn) of
         true -> Message#{group => Sender};
         false -> Message
@@ -210,17 +226,17 @@ number_text(Number) -> float_to_binary(Number, [short]).
 
 %% Metadata of filters
 
-%% In the order of the keys, as many as SNS can carry. The rest and empty texts, which SNS refuses,
-%% are left out and counted.
--spec metadata_attributes(mongooseim:host_type(), non_neg_integer(), mod_event_pusher:metadata()) ->
-    [event_pusher:attribute()].
-metadata_attributes(_HostType, _Taken, Metadata) when map_size(Metadata) =:= 0 ->
+%% In the order of the keys, as many as SNS can carry. The rest, names that the plugin uses already,
+%% and empty texts, which SNS refuses, are left out and counted.
+-spec metadata_attributes(mongooseim:host_type(), Own :: [event_pusher:attribute()],
+                          mod_event_pusher:metadata()) -> [event_pusher:attribute()].
+metadata_attributes(_HostType, _Own, Metadata) when map_size(Metadata) =:= 0 ->
     [];
-metadata_attributes(HostType, Taken, Metadata) ->
-    Room = max(0, ?MAX_ATTRIBUTES - Taken),
-    All = [{atom_to_binary(Key), metadata_value(Value)} || {Key, Value} <- lists:sort(maps:to_list(Metadata)),
-                                                           Value =/= <<>>, Value =/= ''],
-    Kept = lists:sublist(All, Room),
+metadata_attributes(HostType, Own, Metadata) ->
+    Room = max(0, ?MAX_ATTRIBUTES - length(Own)),
+    All = [{atom_to_binary(Key), metadata_value(Value)}
+           || {Key, Value} <- lists:sort(maps:to_list(Metadata)), Value =/= <<>>, Value =/= ''],
+    Kept = lists:sublist([New || {Name, _} = New <- All, not lists:keymember(Name, 1, Own)], Room),
     case map_size(Metadata) - length(Kept) of
         0 -> ok;
         Dropped -> mongoose_instrument:execute(?DROPPED_ATTRIBUTES, #{host_type => HostType},

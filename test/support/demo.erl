@@ -3,9 +3,9 @@
 
 -export([main/0]).
 
--define(PRESENCE, "user_presence_updated-dev-1").
--define(PM, "user_message_sent-dev-1").
--define(MUC, "user_messagegroup_sent-dev-1").
+-define(PRESENCE, "presence").
+-define(PM, "private-messages").
+-define(MUC, "room-messages").
 -define(PATIENCE_MS, 20000).
 
 -define(ALICE, <<"alice@localhost/phone">>).

@@ -28,6 +28,9 @@ pub struct PoolSettings {
 /// More workers than this are surely a mistake: each is a connection to the receiver.
 const MAX_WORKERS: u64 = 10_000;
 
+/// The queue takes 16 bytes for each place when it is made.
+const MAX_EVENTS: u64 = 10_000_000;
+
 // === impl PoolSettings ===
 
 impl PoolSettings {
@@ -45,7 +48,7 @@ impl PoolSettings {
     ) -> Result<Self, InvalidSettings> {
         let mut complaints = InvalidSettings::default();
         let workers = complaints.number("pool_size", pool_size, MAX_WORKERS);
-        let max_events = complaints.number("queue.max_events", max_events, u64::from(u32::MAX));
+        let max_events = complaints.number("queue.max_events", max_events, MAX_EVENTS);
         let max_bytes = complaints.number("queue.max_bytes", max_bytes, i64::MAX as u64);
         let retry = RetrySettings {
             count: u32::try_from(retry_count).unwrap_or(u32::MAX),
@@ -100,7 +103,7 @@ mod tests {
             complaints,
             [
                 "pool_size: must be from 1 to 10000, got 0",
-                "queue.max_events: must be from 1 to 4294967295, got 0",
+                "queue.max_events: must be from 1 to 10000000, got 0",
             ]
         );
     }

@@ -15,7 +15,7 @@ use crate::json::{self, NoJson};
 ///
 /// ```erlang
 /// #{destination := binary(),
-///   body := {json, [{Key, Value}]} | iodata without lists: binary(),
+///   body := {json, [{Key, Value}]} | binary(),
 ///   attributes => [{Name :: binary(), {string | number | binary, binary()}}],
 ///   group => binary()}
 /// ```

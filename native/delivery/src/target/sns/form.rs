@@ -90,7 +90,7 @@ impl Form {
 
 /// The group itself where SNS permits its characters and length, else a digest of it.
 fn group_id(group: &str) -> String {
-    if group.len() <= ID_LIMIT && group.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if (1..=ID_LIMIT).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_graphic()) {
         return group.to_owned();
     }
     Sha256::digest(group).iter().fold(String::new(), |mut id, byte| {

@@ -1,10 +1,10 @@
 //! A fast SNS service for benchmarks, as a program of its own.
 //!
-//! `receiver [--threads N] [--delay-ms N]` listens with TLS on loopback, answers whatever it is
-//! sent and verifies nothing. It prints one line, `URL CA_FILE`, and for each line that it reads
-//! another one: how many messages and requests it has had so far. The end of its input ends it.
+//! `receiver --ca-file FILE [--threads N] [--delay-ms N]` listens with TLS on loopback, answers
+//! whatever it is sent and verifies nothing. It writes the certificate of its authority to the
+//! file and prints one line, its URL. The end of its input ends it.
 
-use std::{io::BufRead, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use event_pusher_receiver::{SnsConfig, SnsServer};
 
@@ -18,23 +18,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..SnsConfig::default()
     };
     let server = SnsServer::start(config);
-    let ca_file = ca_file();
-    std::fs::write(&ca_file, server.ca_pem().unwrap_or_default())?;
-    println!("{} {}", server.url(), ca_file.display());
-    for line in std::io::stdin().lock().lines() {
-        line?;
-        let stats = server.stats();
-        println!("{} {}", stats.messages, stats.requests);
-    }
-    std::fs::remove_file(ca_file)?;
+    let ca_file: PathBuf = option("--ca-file").ok_or("--ca-file is missing")?;
+    std::fs::write(ca_file, server.ca_pem().unwrap_or_default())?;
+    println!("{}", server.url());
+    std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
     Ok(())
 }
 
-/// The number that follows an option of the command line.
+/// What follows an option of the command line.
 fn option<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::args().skip_while(|argument| argument != name).nth(1)?.parse().ok()
-}
-
-fn ca_file() -> PathBuf {
-    std::env::temp_dir().join(format!("receiver-{}.pem", std::process::id()))
 }

@@ -1,0 +1,103 @@
+//! The yardstick of the benchmark: the bytes of one `Publish` request, signed by aws-sigv4 and sent
+//! by reqwest over and over, with nothing around it.
+//!
+//! `bare URL CA_FILE BODY_FILE CONCURRENCY REQUESTS THREADS` prints the requests per second.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, SignableBody, SignableRequest, SigningParams, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4;
+use reqwest::Client;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::task::JoinSet;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, url, ca_file, body_file, concurrency, requests, threads] = arguments.as_slice() else {
+        return Err("usage: bare URL CA_FILE BODY_FILE CONCURRENCY REQUESTS THREADS".into());
+    };
+    let client = client(&PathBuf::from(ca_file))?;
+    let body = std::fs::read(body_file)?;
+    let (concurrency, requests) = (concurrency.parse()?, requests.parse()?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.parse()?)
+        .enable_all()
+        .build()?;
+    let rate = runtime.block_on(run(client, url.clone(), body, concurrency, requests))?;
+    println!("{rate:.0}");
+    Ok(())
+}
+
+fn client(ca_file: &PathBuf) -> Result<Client, Failure> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca_file)?)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Client::builder().tls_backend_preconfigured(tls).http1_only().no_proxy().build()?)
+}
+
+async fn run(
+    client: Client,
+    url: String,
+    body: Vec<u8>,
+    concurrency: usize,
+    requests: usize,
+) -> Result<f64, Failure> {
+    let left = Arc::new(AtomicUsize::new(requests));
+    let begin = Instant::now();
+    let mut loops = JoinSet::new();
+    for _ in 0..concurrency {
+        let (client, url, body, left) = (client.clone(), url.clone(), body.clone(), left.clone());
+        loops.spawn(async move {
+            while left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+                .is_ok()
+            {
+                request(&client, &url, &body).await?;
+            }
+            Ok::<_, Failure>(())
+        });
+    }
+    while let Some(ended) = loops.join_next().await {
+        ended??;
+    }
+    Ok(requests as f64 / begin.elapsed().as_secs_f64())
+}
+
+async fn request(client: &Client, url: &str, body: &[u8]) -> Result<(), Failure> {
+    let identity = Credentials::new("AKIDEXAMPLE", "secret", None, None, "bench").into();
+    let mut settings = SigningSettings::default();
+    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("eu-west-1")
+        .name("sns")
+        .time(SystemTime::now())
+        .settings(settings)
+        .build()?;
+    let headers = [("content-type", CONTENT_TYPE)];
+    let signable =
+        SignableRequest::new("POST", url, headers.into_iter(), SignableBody::Bytes(body))?;
+    let (signed, _) = sign(signable, &SigningParams::V4(params))?.into_parts();
+    let mut request = client.post(url).header("content-type", CONTENT_TYPE).body(body.to_vec());
+    for (name, value) in signed.headers() {
+        request = request.header(name, value);
+    }
+    let response = request.send().await?.error_for_status()?;
+    response.bytes().await?;
+    Ok(())
+}
