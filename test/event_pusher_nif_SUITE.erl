@@ -111,8 +111,7 @@ json_is_built_from_every_kind_of_value(Config) ->
     Pairs = [{<<"text">>, <<"ä \"\\\n\x{1F600}"/utf8>>}, {atom_key, some_atom}, {<<"t">>, true},
              {<<"f">>, false}, {<<"n">>, null}, {<<"i">>, -42}, {<<"u">>, 18446744073709551615},
              {<<"d">>, 1.5}],
-    ok = event_pusher_nif:push(Pool, message({json, Pairs})),
-    Sent = received_message(Config),
+    Sent = received_message(Pool, message({json, Pairs}), Config),
     ?assertEqual(<<"{\"text\":\"ä \\\"\\\\\\n\x{1F600}\",\"atom_key\":\"some_atom\",\"t\":true,"
                    "\"f\":false,\"n\":null,\"i\":-42,\"u\":18446744073709551615,\"d\":1.5}"/utf8>>,
                  Sent).
@@ -205,8 +204,8 @@ the_runtime_stops_and_starts_again(Config) ->
 a_second_load_keeps_running_pools_alive(Config) ->
     Pool = pool(Config),
     _ = code:load_file(event_pusher_nif),
-    ?assertEqual(ok, event_pusher_nif:push(Pool, message(<<"after the load">>))),
-    ?assertEqual(<<"after the load">>, received_message(Config)).
+    ?assertEqual(<<"after the load">>,
+                 received_message(Pool, message(<<"after the load">>), Config)).
 
 %% Confirms that nothing of the first load is in the way.
 the_library_loads_again_after_it_was_purged(Config) ->
@@ -216,8 +215,7 @@ the_library_loads_again_after_it_was_purged(Config) ->
     {module, event_pusher_nif} = code:load_file(event_pusher_nif),
     ok = application:start(event_pusher),
     Pool = pool(Config),
-    ok = event_pusher_nif:push(Pool, message(<<"again">>)),
-    ?assertEqual(<<"again">>, received_message(Config)).
+    ?assertEqual(<<"again">>, received_message(Pool, message(<<"again">>), Config)).
 
 %% The owner of the pools
 
@@ -275,11 +273,14 @@ settings(Config) ->
 message(Body) ->
     #{destination => <<"arn:aws:sns:eu-west-1:123456789012:topic">>, body => Body}.
 
-%% The parameter Message of the next request, which is left without an answer.
-received_message(Config) ->
+%% The parameter Message of the request that delivers the message; it is left without an answer.
+received_message(Pool, Pushed, Config) ->
+    ok = event_pusher_nif:push(Pool, Pushed),
     {ok, Socket} = gen_tcp:accept(proplists:get_value(listen, Config), 10000),
     Message = read_message(Socket, <<>>),
     gen_tcp:close(Socket),
+    %% A pool lives no longer than the last reference to it: this is one.
+    #{accepted := 1} = event_pusher_nif:stop_pool(Pool, 0),
     Message.
 
 read_message(Socket, Read) ->
