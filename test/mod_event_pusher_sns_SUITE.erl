@@ -18,6 +18,7 @@
          text_that_is_not_utf8_is_rejected_and_the_next_event_arrives/1,
          a_message_above_256_kib_is_rejected/1,
          a_plugin_gives_guids_and_typed_attributes/1,
+         the_partition_of_a_topic_follows_its_region/1,
          a_plugin_is_not_asked_where_there_is_nothing_to_send/1,
          a_crashing_plugin_costs_only_its_event_and_logs_no_content/1,
          a_plugin_result_of_a_wrong_type_costs_only_its_event/1,
@@ -203,6 +204,20 @@ a_plugin_gives_guids_and_typed_attributes(Config) ->
                    <<"int">> => {<<"Number">>, <<"-42">>},
                    <<"float">> => {<<"Number">>, <<"0.1">>}}, Attributes).
 
+%% Confirms the ARN that a plugin gets; what the service makes of it does not matter here.
+the_partition_of_a_topic_follows_its_region(Config) ->
+    register(?MODULE, self()),
+    [begin
+         start(Config, #{plugin_module => ?MODULE, region => Region}),
+         host:user_available(<<"tell@localhost/phone">>),
+         receive {arn, Arn} ->
+             ?assertEqual("arn:" ++ Partition ++ ":sns:" ++ Region ++ ":123456789012:presence", Arn)
+         after 0 -> ct:fail(no_arn)
+         end,
+         ok = host:stop()
+     end || {Region, Partition} <- [{"eu-west-1", "aws"}, {"cn-north-1", "aws-cn"},
+                                    {"us-gov-west-1", "aws-us-gov"}, {"us-east-1", "aws"}]].
+
 %% Confirms that a plugin which would crash is not called for skipped events.
 a_plugin_is_not_asked_where_there_is_nothing_to_send(Config) ->
     start(maps:without([presence_updates_topic],
@@ -326,18 +341,17 @@ a_retry_time_of_zero_is_legal(Config) ->
     ?assertMatch(#{exhausted := 1, retried := 2},
                  sns_rig:await_stats(fun(#{waiting := Waiting}) -> Waiting =:= 0 end)).
 
-%% Confirms that the chat goes on behind a service that never answers, and that all is counted.
+%% Confirms that the chat goes on behind a service that never answers, and that all is counted: if
+%% one event waited for the service, this case would never end.
 a_full_queue_drops_new_events_and_blocks_nobody(Config) ->
     {Listen, Host} = silent_server(),
     start(Config, #{sns_host => Host, pool_size => 1,
                     queue => #{max_events => 5, drain_timeout_ms => 0}}),
     send(<<"chat">>, <<"in flight">>),
     sns_rig:await_stats(fun(#{queue_events := Events}) -> Events =:= 0 end),
-    {Micros, _} = timer:tc(fun() -> [send(<<"chat">>, <<"Hi">>) || _ <- lists:seq(1, 100)] end),
+    [send(<<"chat">>, <<"Hi">>) || _ <- lists:seq(1, 100)],
     ?assertMatch(#{accepted := 6, refused_full := 95, queue_events := 5, in_flight := 1},
                  sns_rig:stats()),
-    %% Far below the time for which even one event would have to wait.
-    ?assert(Micros < 5000000),
     ok = host_metrics:await(event_pusher_events, fun() -> total(full) =:= 95 end),
     ?assertMatch(#{reason := full}, logged(event_pusher_drops)),
     gen_tcp:close(Listen).
@@ -461,6 +475,9 @@ user_guid({jid, <<"noguid">>, _, _}) ->
 user_guid({jid, User, _, _}) ->
     <<"guid-", User/binary>>.
 
+message_attributes(TopicArn, {jid, <<"tell">>, _, _}, _IsOnline) ->
+    ?MODULE ! {arn, TopicArn},
+    #{};
 message_attributes(TopicArn, {jid, _, _, _}, IsOnline) ->
     #{"online" => atom_to_list(IsOnline), "arn" => TopicArn}.
 
