@@ -102,6 +102,9 @@ impl Queue {
         if !ended.is_empty() {
             let mut lanes = self.lanes();
             ended.iter().for_each(|(destination, group)| lanes.release(destination, group));
+            drop(lanes);
+            // What has become free is as good as pushed.
+            ended.iter().for_each(|_| self.wake.notify_one());
         }
     }
 

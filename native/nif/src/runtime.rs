@@ -14,6 +14,9 @@ static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 /// How long the end of the runtime waits for blocking work, as a look-up of a host name is.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
+/// How many host names may be looked up at once: the one thing that blocks a thread.
+const BLOCKING_THREADS: usize = 16;
+
 /// `ok | {error, already_running | Reason :: binary()}`
 #[rustler::nif(schedule = "DirtyIo")]
 fn start_runtime<'a>(env: Env<'a>, threads: usize) -> NifResult<Term<'a>> {
@@ -26,6 +29,7 @@ fn start_runtime<'a>(env: Env<'a>, threads: usize) -> NifResult<Term<'a>> {
     }
     let built = Builder::new_multi_thread()
         .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("event_pusher")
         .on_thread_start(yield_to_schedulers)
         .enable_io()
