@@ -6,6 +6,8 @@
 //!
 //! - [`SnsServer`]: Amazon SNS, with verified signatures and the documented limits
 
+mod body;
+mod controls;
 mod fault;
 mod gate;
 mod inbox;
@@ -13,8 +15,10 @@ mod journal;
 mod listener;
 mod server;
 mod sns;
+mod stage;
 mod tls;
 
+pub use controls::Controls;
 pub use fault::{Fault, UnknownFault};
 pub use journal::{Request, Stats};
 pub use sns::{Action, AttributeValue, Received, SnsConfig, SnsServer};

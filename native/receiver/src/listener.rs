@@ -4,19 +4,11 @@ use std::{
     future::Future,
     net::SocketAddr,
     panic,
-    pin::Pin,
     sync::{Arc, OnceLock, mpsc::SyncSender},
-    task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http_body_util::{Either, Full};
-use hyper::{
-    Request, Response,
-    body::{Body, Frame, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -26,7 +18,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-pub(crate) type AnswerBody = Either<Full<Bytes>, Flood>;
+use crate::body::AnswerBody;
 
 /// What a server does with the requests on its connections.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -57,11 +49,6 @@ pub(crate) enum Command {
     Down(SyncSender<()>),
     /// Accept connections again, on the same port.
     Up(SyncSender<()>),
-}
-
-/// A body of spaces, far bigger than anybody should read, yet finite.
-pub(crate) struct Flood {
-    frames: usize,
 }
 
 pub(crate) struct Listener<H> {
@@ -191,30 +178,5 @@ impl Wire for TcpStream {
 impl Wire for TlsStream<TcpStream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
-    }
-}
-
-// === impl Flood ===
-
-impl Flood {
-    const FRAME: &[u8] = &[b' '; 64 * 1024];
-
-    /// A quarter of a gigabyte.
-    pub(crate) fn new() -> Self {
-        Self { frames: 4096 }
-    }
-}
-
-impl Body for Flood {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(left) = self.frames.checked_sub(1) else { return Poll::Ready(None) };
-        self.frames = left;
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(Self::FRAME)))))
     }
 }

@@ -12,9 +12,9 @@ mod signature;
 mod sink;
 mod topic;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
-use crate::{Fault, Request, Stats, server::Server, tls::Identity};
+use crate::{Controls, server::Server, tls::Identity};
 use service::Service;
 
 pub use attributes::AttributeValue;
@@ -48,10 +48,9 @@ pub struct SnsConfig {
 /// `verify` nor `capture` it is a sink for benchmarks: it looks only at what it needs for an
 /// answer, keeps no log, and faults of single entries have no effect.
 ///
-/// The methods that wait for something exist twice: blocking ones with a time limit, which panic
-/// inside an asynchronous context, and asynchronous ones, which work on any runtime.
+/// What a test does with it while it runs is in [`Controls`].
 pub struct SnsServer {
-    server: Server,
+    controls: Controls<Received>,
     service: Arc<Service>,
     ca_pem: Option<String>,
 }
@@ -75,7 +74,7 @@ pub struct Received {
     pub action: Action,
     /// How many messages came with this one, itself included.
     pub batch_size: usize,
-    /// The number of its request, as in [`Request::number`].
+    /// The number of its request, as in [`Request::number`](crate::Request::number).
     pub request: u64,
 }
 
@@ -121,20 +120,13 @@ impl SnsServer {
         let threads = config.threads;
         let service = Arc::new(Service::new(config));
         let server = Server::start(threads, acceptor, Arc::clone(&service));
-        Self { server, service, ca_pem }
+        let controls = Controls::new(server, Arc::clone(&service.stage));
+        Self { controls, service, ca_pem }
     }
 
     /// Where the service is: `http://127.0.0.1:PORT` or `https://localhost:PORT`.
     pub fn url(&self) -> String {
-        match self.ca_pem {
-            None => format!("http://127.0.0.1:{}", self.port()),
-            Some(_) => format!("https://localhost:{}", self.port()),
-        }
-    }
-
-    /// The port it listens on, on 127.0.0.1.
-    pub fn port(&self) -> u16 {
-        self.server.port()
+        self.controls.url(self.ca_pem.is_some())
     }
 
     /// The certificate authority that vouches for the server, if it speaks TLS.
@@ -146,85 +138,13 @@ impl SnsServer {
     pub fn topic_arn(&self, name: &str) -> String {
         self.service.topics.arn(name)
     }
+}
 
-    /// The next message that was accepted; each is handed out once.
-    pub async fn message(&self) -> Received {
-        self.service.inbox.take().await
-    }
+/// All but the topics is the same for every server.
+impl Deref for SnsServer {
+    type Target = Controls<Received>;
 
-    /// As [`message`](Self::message), for as long as the time limit allows; blocking.
-    pub fn next_message(&self, limit: Duration) -> Option<Received> {
-        self.block(limit, self.message())
-    }
-
-    /// All messages that were accepted and not yet handed out.
-    pub fn messages(&self) -> Vec<Received> {
-        self.service.inbox.take_all()
-    }
-
-    /// Plans the faults of the next requests, one for each, after those already planned.
-    pub fn script(&self, faults: Vec<Fault>) {
-        self.service.script.extend(faults);
-    }
-
-    /// Treats every request like this once the script is consumed.
-    pub fn always(&self, fault: Fault) {
-        self.service.script.always(fault);
-    }
-
-    /// Forgets all planned faults.
-    pub fn clear(&self) {
-        self.service.script.clear();
-    }
-
-    /// Lets requests wait from now on, before they are processed.
-    pub fn hold(&self) {
-        self.service.gate.hold();
-    }
-
-    /// Lets all waiting requests continue, and those to come.
-    pub fn release(&self) {
-        self.service.gate.release();
-    }
-
-    /// Stops listening and drops all connections, until [`go_up`](Self::go_up).
-    pub fn go_down(&self) {
-        self.server.down();
-    }
-
-    /// Listens again, on the same port.
-    pub fn go_up(&self) {
-        self.server.up();
-    }
-
-    /// The log of requests, oldest first.
-    pub fn requests(&self) -> Vec<Request> {
-        self.service.journal.requests()
-    }
-
-    /// The counters.
-    pub fn stats(&self) -> Stats {
-        self.service.stats()
-    }
-
-    /// Waits until the counters are as wanted; returns them.
-    pub async fn until(&self, wanted: impl Fn(&Stats) -> bool) -> Stats {
-        loop {
-            let changed = self.service.journal.changed();
-            let stats = self.stats();
-            if wanted(&stats) {
-                return stats;
-            }
-            changed.await;
-        }
-    }
-
-    /// As [`until`](Self::until), for as long as the time limit allows; blocking.
-    pub fn wait_until(&self, limit: Duration, wanted: impl Fn(&Stats) -> bool) -> Option<Stats> {
-        self.block(limit, self.until(wanted))
-    }
-
-    fn block<T>(&self, limit: Duration, event: impl Future<Output = T>) -> Option<T> {
-        self.server.runtime().block_on(async { tokio::time::timeout(limit, event).await.ok() })
+    fn deref(&self) -> &Self::Target {
+        &self.controls
     }
 }

@@ -1,15 +1,13 @@
 //! What the service does with one request: faults first, then signature, limits and topics.
 
-use std::time::{Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full};
-use hyper::{
-    HeaderMap, Request, Response, StatusCode,
-    body::Incoming,
-    header::{CONTENT_TYPE, RETRY_AFTER},
-};
-use tokio::time::sleep;
+use http_body_util::BodyExt;
+use hyper::{HeaderMap, Request, Response, body::Incoming, header::CONTENT_TYPE};
 
 use super::{
     Action, Received, SnsConfig, answer, batch,
@@ -23,11 +21,9 @@ use super::{
 };
 use crate::{
     Fault,
-    fault::Script,
-    gate::Gate,
-    inbox::Inbox,
-    journal::{Journal, Stats},
-    listener::{AnswerBody, Ending, Flood, Handler},
+    body::AnswerBody,
+    listener::{Ending, Handler},
+    stage::Stage,
 };
 
 pub(crate) struct Service {
@@ -35,14 +31,11 @@ pub(crate) struct Service {
     verifier: Verifier,
     deduplication: Deduplication,
     pub(crate) topics: Topics,
-    pub(crate) script: Script,
-    pub(crate) gate: Gate,
-    pub(crate) inbox: Inbox<Received>,
-    pub(crate) journal: Journal,
+    pub(crate) stage: Arc<Stage<Received>>,
 }
 
 /// A status and a body; the body of success lists what was accepted.
-type Answer = (u16, String);
+type Answer = (u16, Bytes);
 
 // === impl Service ===
 
@@ -54,16 +47,9 @@ impl Service {
             verifier: Verifier { credentials: config.credentials.clone(), region: region.clone() },
             deduplication: Deduplication::default(),
             topics: Topics::new(region, account, config.topics.clone()),
-            script: Script::default(),
-            gate: Gate::new(),
-            inbox: Inbox::new(),
-            journal: Journal::new(),
+            stage: Arc::new(Stage::new(config.delay)),
             config,
         }
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        Stats { waiting: self.gate.waiting(), ..self.journal.stats() }
     }
 
     fn is_sink(&self) -> bool {
@@ -80,12 +66,12 @@ impl Service {
     ) -> Answer {
         if self.is_sink() {
             let (xml, messages) = sink::answer(body);
-            self.journal.accept(messages);
-            return (200, xml);
+            self.stage.journal.accept(messages);
+            return (200, xml.into());
         }
         match self.check_and_publish(path, headers, body, fault, request) {
-            Ok(xml) => (200, xml),
-            Err(refusal) => (refusal.status, answer::refused(&refusal, request)),
+            Ok(xml) => (200, xml.into()),
+            Err(refusal) => (refusal.status, answer::refused(&refusal, request).into()),
         }
     }
 
@@ -158,16 +144,16 @@ impl Service {
         batch_size: usize,
         request: u64,
     ) -> Receipt {
-        let number = self.journal.stats().messages + 1;
+        let number = self.stage.journal.stats().messages + 1;
         let message_id = format!("00000000-0000-0000-0000-{number:012x}");
         let (receipt, new) = match &draft.deduplication {
             Some(id) => self.deduplication.admit(topic.arn, id, Instant::now(), message_id),
             None => (Receipt { message_id, sequence: None }, true),
         };
         if new {
-            self.journal.accept(1);
+            self.stage.journal.accept(1);
             if self.config.capture {
-                self.inbox.put(Received {
+                self.stage.inbox.put(Received {
                     topic_arn: topic.arn.to_owned(),
                     message: draft.message,
                     attributes: draft.attributes,
@@ -186,7 +172,7 @@ impl Service {
 
 impl Handler for Service {
     fn connected(&self) -> u64 {
-        self.journal.connect()
+        self.stage.journal.connect()
     }
 
     async fn handle(
@@ -197,48 +183,25 @@ impl Handler for Service {
         let (head, body) = request.into_parts();
         let Ok(body) = body.collect().await else { return Err(Ending::Reset) };
         let body = body.to_bytes();
-        let fault = self.script.next();
+        let fault = self.stage.script.next();
         let visit = if self.is_sink() {
-            self.journal.count()
+            self.stage.journal.count()
         } else {
             let (action, ids) = described(&body);
-            self.journal.record(connection, action, ids, fault.clone())
+            self.stage.journal.record(connection, action, ids, fault.clone())
         };
-        self.gate.pass(|| self.journal.touch()).await;
-        if !self.config.delay.is_zero() {
-            sleep(self.config.delay).await;
-        }
-        let process = || self.process(head.uri.path(), &head.headers, &body, &fault, visit.number);
-        let (status, xml) = match &fault {
-            Fault::Reset => return Err(Ending::Reset),
-            Fault::Close => return Err(Ending::Bytes(Bytes::new())),
-            Fault::NotHttp => return Err(Ending::Bytes(Bytes::from_static(b"220 no HTTP\r\n"))),
-            Fault::HalfAnswer => return Err(Ending::Bytes(half(&process().1))),
-            Fault::Hang => std::future::pending().await,
-            Fault::Garbage => (200, "this is <no XML".to_owned()),
-            Fault::HugeAnswer => {
-                visit.answered(200);
-                return Ok(Response::new(Either::Right(Flood::new())));
-            }
-            Fault::Status(status, code) | Fault::StatusRetryAfter(status, code, _) => {
-                let refusal = Refusal::new(*status, code.clone(), "as the script wants");
-                (*status, answer::refused(&refusal, visit.number))
-            }
-            Fault::Slow(time) => {
-                sleep(*time).await;
-                process()
-            }
-            _ => process(),
-        };
-        visit.answered(status);
-        let mut response = Response::new(Either::Left(Full::new(Bytes::from(xml))));
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
-        if let Fault::StatusRetryAfter(_, _, wait) = &fault
-            && let Ok(wait) = wait.parse()
-        {
-            response.headers_mut().insert(RETRY_AFTER, wait);
-        }
-        Ok(response)
+        let number = visit.number;
+        self.stage
+            .answer(
+                visit,
+                &fault,
+                || self.process(head.uri.path(), &head.headers, &body, &fault, number),
+                |status, code| {
+                    let refusal = Refusal::new(status, code.to_owned(), "as the script wants");
+                    answer::refused(&refusal, number).into()
+                },
+            )
+            .await
     }
 }
 
@@ -255,11 +218,4 @@ fn described(body: &Bytes) -> (String, Vec<String>) {
     let action = form.get("Action").unwrap_or_default().to_owned();
     let entries = form.list("PublishBatchRequestEntries.member").unwrap_or_default();
     (action, entries.iter().map(|entry| entry.get("Id").unwrap_or_default().to_owned()).collect())
-}
-
-/// An answer that announces twice as much as it has.
-fn half(xml: &str) -> Bytes {
-    let whole = xml.len();
-    let body = &xml[..whole / 2];
-    Bytes::from(format!("HTTP/1.1 200 OK\r\nContent-Length: {whole}\r\n\r\n{body}"))
 }
