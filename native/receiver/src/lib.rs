@@ -6,8 +6,10 @@
 //!
 //! - [`SnsServer`]: Amazon SNS, with verified signatures and the documented limits
 
+mod authority;
 mod body;
 mod controls;
+mod conversation;
 mod fault;
 mod gate;
 mod inbox;
@@ -16,9 +18,12 @@ mod listener;
 mod server;
 mod sns;
 mod stage;
+mod streams;
 mod tls;
 
+pub use authority::{Authority, Identity, Validity};
 pub use controls::Controls;
 pub use fault::{Fault, UnknownFault};
 pub use journal::{Request, Stats};
 pub use sns::{Action, AttributeValue, Received, SnsConfig, SnsServer};
+pub use tls::{TlsConfig, TlsVersions};

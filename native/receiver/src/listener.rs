@@ -1,24 +1,24 @@
-//! Sockets: accepts connections, speaks HTTP on them and ends them as badly as asked.
+//! Sockets: accepts connections, and watches what is spoken on them.
 
 use std::{
     future::Future,
     net::SocketAddr,
     panic,
-    sync::{Arc, OnceLock, mpsc::SyncSender},
+    sync::{Arc, mpsc::SyncSender},
 };
 
-use bytes::Bytes;
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, body::Incoming};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinSet,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 
-use crate::body::AnswerBody;
+use crate::{
+    body::AnswerBody,
+    conversation::{self, Connection, Ending},
+};
 
 /// What a server does with the requests on its connections.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -28,19 +28,9 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// Answers a request, or ends its connection.
     fn handle(
         &self,
-        connection: u64,
+        connection: &Connection,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Ending>> + Send;
-}
-
-/// The end of a connection in place of an answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the connection ends without an answer")]
-pub(crate) enum Ending {
-    /// TCP RST.
-    Reset,
-    /// These bytes, then a clean close.
-    Bytes(Bytes),
 }
 
 /// What the owner of a listener may ask for; answered when it is done.
@@ -115,16 +105,9 @@ impl<H: Handler> Listener<H> {
         // Only latency is at stake.
         let _ = stream.set_nodelay(true);
         match self.tls.clone() {
-            None => _ = self.connections.spawn(converse(stream, id, handler)),
-            Some(tls) => {
-                _ = self.connections.spawn(async move {
-                    // A client that refuses our certificate has not asked for anything.
-                    if let Ok(stream) = tls.accept(stream).await {
-                        converse(stream, id, handler).await;
-                    }
-                });
-            }
-        }
+            None => self.connections.spawn(conversation::plain(stream, id, handler)),
+            Some(tls) => self.connections.spawn(conversation::secured(stream, tls, id, handler)),
+        };
     }
 }
 
@@ -134,49 +117,5 @@ async fn accept(socket: Option<&TcpListener>) -> TcpStream {
         if let Ok((stream, _)) = socket.accept().await {
             return stream;
         }
-    }
-}
-
-async fn converse<S: Wire>(stream: S, id: u64, handler: Arc<impl Handler>) {
-    let ending = OnceLock::new();
-    let service = service_fn(|request| {
-        let (handler, ending) = (&handler, &ending);
-        Box::pin(async move {
-            handler.handle(id, request).await.inspect_err(|end| _ = ending.set(end.clone()))
-        })
-    });
-    let mut http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // What goes wrong here is either an ending of ours or the client's affair.
-    _ = std::future::poll_fn(|context| http.poll_without_shutdown(context)).await;
-    let stream = http.into_parts().io.into_inner();
-    finish(stream, ending.into_inner()).await;
-}
-
-async fn finish<S: Wire>(mut stream: S, ending: Option<Ending>) {
-    match ending {
-        Some(Ending::Reset) => {
-            _ = stream.tcp().set_zero_linger();
-            return;
-        }
-        Some(Ending::Bytes(bytes)) => _ = stream.write_all(&bytes).await,
-        None => (),
-    }
-    _ = stream.shutdown().await;
-}
-
-/// A stream that knows its socket.
-trait Wire: AsyncRead + AsyncWrite + Unpin {
-    fn tcp(&self) -> &TcpStream;
-}
-
-impl Wire for TcpStream {
-    fn tcp(&self) -> &TcpStream {
-        self
-    }
-}
-
-impl Wire for TlsStream<TcpStream> {
-    fn tcp(&self) -> &TcpStream {
-        self.get_ref().0
     }
 }

@@ -14,7 +14,7 @@ mod topic;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use crate::{Controls, server::Server, tls::Identity};
+use crate::{Authority, Controls, Identity, TlsConfig, Validity, server::Server};
 use service::Service;
 
 pub use attributes::AttributeValue;
@@ -115,8 +115,11 @@ impl Default for SnsConfig {
 impl SnsServer {
     /// Starts a server; it listens when this returns.
     pub fn start(config: SnsConfig) -> Self {
-        let identity = config.tls.then(Identity::generate);
-        let (acceptor, ca_pem) = identity.map(|it| (it.acceptor, it.ca_pem)).unzip();
+        let authority = config.tls.then(|| Authority::new("receiver on loopback"));
+        let acceptor = authority
+            .as_ref()
+            .map(|it| TlsConfig::new(it.identity(&Identity::LOOPBACK, Validity::Now)).acceptor());
+        let ca_pem = authority.map(|it| it.pem());
         let threads = config.threads;
         let service = Arc::new(Service::new(config));
         let server = Server::start(threads, acceptor, Arc::clone(&service));

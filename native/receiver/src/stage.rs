@@ -13,11 +13,11 @@ use tokio::time::sleep;
 use crate::{
     Fault, Stats,
     body::AnswerBody,
+    conversation::Ending,
     fault::Script,
     gate::Gate,
     inbox::Inbox,
     journal::{Journal, Visit},
-    listener::Ending,
 };
 
 pub(crate) struct Stage<T> {

@@ -1,49 +1,91 @@
-//! A certificate authority of our own, made anew for each server.
+//! How a server speaks TLS.
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    RootCertStore, ServerConfig, SupportedProtocolVersion,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, pem::PemObject},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    version::{TLS12, TLS13},
 };
 use tokio_rustls::TlsAcceptor;
 
-/// How a server proves that it is `localhost`.
-pub(crate) struct Identity {
-    pub(crate) acceptor: TlsAcceptor,
-    pub(crate) ca_pem: String,
+use crate::Identity;
+
+/// Which identity a server shows, and what it asks of a client.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// Who the server is.
+    pub identity: Identity,
+    /// Offer `h2` before `http/1.1`.
+    pub http2: bool,
+    /// Ask for the certificate of the client, and refuse whom these authorities (in PEM) do not
+    /// vouch for.
+    pub client_authority: Option<String>,
+    /// The versions on offer.
+    pub versions: TlsVersions,
 }
 
-// === impl Identity ===
+/// Versions of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// 1.2 and 1.3.
+    Both,
+    /// Nothing newer than 1.2.
+    Only12,
+    /// Nothing older than 1.3.
+    Only13,
+}
 
-impl Identity {
-    pub(crate) fn generate() -> Self {
-        let authority = authority().expect("the parameters of the authority are valid");
-        let config = server_config(&authority).expect("the authority can sign for localhost");
-        Self { acceptor: TlsAcceptor::from(Arc::new(config)), ca_pem: authority.pem() }
+// === impl TlsConfig ===
+
+impl TlsConfig {
+    /// HTTP/1.1 for every client, over TLS 1.2 or 1.3.
+    pub fn new(identity: Identity) -> Self {
+        Self { identity, http2: false, client_authority: None, versions: TlsVersions::Both }
+    }
+
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        let config = self.server_config().expect("certificates and keys belong together");
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    fn server_config(&self) -> Result<ServerConfig, Box<dyn std::error::Error>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&self.versions.supported())?;
+        let builder = match &self.client_authority {
+            None => builder.with_no_client_auth(),
+            Some(pem) => builder.with_client_cert_verifier(client_verifier(pem, provider)?),
+        };
+        let chain = vec![self.identity.certificate()];
+        let mut config = builder.with_single_cert(chain, self.identity.key())?;
+        let protocols: &[&[u8]] = if self.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Ok(config)
     }
 }
 
-fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, "receiver on loopback");
-    CertifiedIssuer::self_signed(params, KeyPair::generate()?)
+fn client_verifier(
+    pem: &str,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Box<dyn std::error::Error>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate?)?;
+    }
+    Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
 }
 
-fn server_config(
-    authority: &CertifiedIssuer<'_, KeyPair>,
-) -> Result<ServerConfig, Box<dyn std::error::Error>> {
-    let key = KeyPair::generate()?;
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names)?.signed_by(&key, authority)?;
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.into()], key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+// === impl TlsVersions ===
+
+impl TlsVersions {
+    fn supported(self) -> Vec<&'static SupportedProtocolVersion> {
+        match self {
+            Self::Both => vec![&TLS12, &TLS13],
+            Self::Only12 => vec![&TLS12],
+            Self::Only13 => vec![&TLS13],
+        }
+    }
 }

@@ -22,7 +22,8 @@ use super::{
 use crate::{
     Fault,
     body::AnswerBody,
-    listener::{Ending, Handler},
+    conversation::{Connection, Ending},
+    listener::Handler,
     stage::Stage,
 };
 
@@ -177,7 +178,7 @@ impl Handler for Service {
 
     async fn handle(
         &self,
-        connection: u64,
+        connection: &Connection,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Ending> {
         let (head, body) = request.into_parts();
@@ -188,7 +189,7 @@ impl Handler for Service {
             self.stage.journal.count()
         } else {
             let (action, ids) = described(&body);
-            self.stage.journal.record(connection, action, ids, fault.clone())
+            self.stage.journal.record(connection.id, action, ids, fault.clone())
         };
         let number = visit.number;
         self.stage
