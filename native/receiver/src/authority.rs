@@ -126,3 +126,23 @@ fn server_params(names: &[&str], validity: Validity) -> CertificateParams {
     }
     params
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let identity = Identity::self_signed(&Identity::LOOPBACK);
+        let printed = format!("{identity:?}");
+        let key = format!("{:?}", identity.key().secret_der());
+        assert!(printed.contains("elided") && !printed.contains(&key), "{printed}");
+    }
+
+    #[test]
+    fn a_client_gets_its_key_in_pkcs8() {
+        let (certificate, key) = Authority::new("authority").client_identity("client");
+        assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+        assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"));
+    }
+}

@@ -63,3 +63,36 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
 fn lock(tasks: &Mutex<JoinSet<()>>) -> MutexGuard<'_, JoinSet<()>> {
     tasks.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "in a stream")]
+    async fn a_panic_of_a_stream_ends_its_connection() {
+        let streams = Streams::default();
+        streams.spawner().execute(async { panic!("in a stream") });
+        streams.accompany(pending::<()>()).await;
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_connection() {
+        let streams = Streams::default();
+        let spawner = streams.spawner();
+        let (sender, receiver) = oneshot::channel::<()>();
+        // Like a real one, the stream holds a spawner.
+        let stream = (spawner.clone(), sender);
+        spawner.execute(async move {
+            pending::<()>().await;
+            drop(stream);
+        });
+        drop(streams);
+        assert!(receiver.await.is_err());
+        spawner.execute(async { panic!("nobody runs this") });
+    }
+}
