@@ -1,20 +1,27 @@
 //! The bodies of answers: whole ones, and those that a client should not swallow whole.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::{Interval, interval};
 
 pub(crate) enum AnswerBody {
     /// All at once, with its length announced.
     Whole(Full<Bytes>),
     /// Far bigger than anybody should read, yet finite.
     Flood(Flood),
+    /// In parts, without its length.
+    Chunks(VecDeque<Bytes>),
+    /// A byte now and then, for ever.
+    Trickle(Interval),
 }
 
 /// Spaces, frame after frame.
@@ -32,6 +39,15 @@ impl AnswerBody {
     pub(crate) fn flood() -> Self {
         Self::Flood(Flood { frames: Flood::FRAMES })
     }
+
+    pub(crate) fn chunks(bytes: &Bytes) -> Self {
+        let size = bytes.len().div_ceil(4).max(1);
+        Self::Chunks(bytes.chunks(size).map(|chunk| bytes.slice_ref(chunk)).collect())
+    }
+
+    pub(crate) fn trickle() -> Self {
+        Self::Trickle(interval(Duration::from_millis(20)))
+    }
 }
 
 impl Body for AnswerBody {
@@ -42,10 +58,16 @@ impl Body for AnswerBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            Self::Whole(full) => Pin::new(full).poll_frame(context),
-            Self::Flood(flood) => Poll::Ready(flood.next().map(|bytes| Ok(Frame::data(bytes)))),
-        }
+        let next = match self.get_mut() {
+            Self::Whole(full) => return Pin::new(full).poll_frame(context),
+            Self::Flood(flood) => flood.next(),
+            Self::Chunks(chunks) => chunks.pop_front(),
+            Self::Trickle(interval) => {
+                ready!(interval.poll_tick(context));
+                Some(Bytes::from_static(b"."))
+            }
+        };
+        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -55,7 +77,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(full) => full.size_hint(),
-            Self::Flood(_) => SizeHint::default(),
+            _ => SizeHint::default(),
         }
     }
 }

@@ -31,7 +31,7 @@ impl<T> Controls<T> {
         self.server.port()
     }
 
-    /// The next message that was accepted; each is handed out once.
+    /// The next message that was received; each is handed out once.
     pub async fn message(&self) -> T {
         self.stage.inbox.take().await
     }
@@ -41,7 +41,7 @@ impl<T> Controls<T> {
         self.block(limit, self.message())
     }
 
-    /// All messages that were accepted and not yet handed out.
+    /// All messages that were received and not yet handed out.
     pub fn messages(&self) -> Vec<T> {
         self.stage.inbox.take_all()
     }

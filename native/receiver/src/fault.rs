@@ -12,13 +12,17 @@ use std::{
 
 /// How a server treats one request.
 ///
-/// Only `Pass`, `Slow`, `HalfAnswer`, `FailEntries`, `DropEntry`, `WrongIds` and, for a single
-/// message, `NoBatch` process the request for real; the others never look at the message.
+/// Only `Pass`, `Slow`, `HalfAnswer`, `Chunked`, `FailEntries`, `DropEntry`, `WrongIds` and, for a
+/// single message, `NoBatch` process the request for real; the others never look at the message.
+/// Those four that speak of batches mean `Pass` to a receiver of webhooks.
+///
+/// Over HTTP/2, `Reset`, `Close`, `HalfAnswer` and `NotHttp` all drop the connection with whatever
+/// else is under way on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// No fault: lets a later request of a script fail.
     Pass,
-    /// Refused with this status and error code.
+    /// Refused with this status and error code, which is all of the body of a webhook's answer.
     Status(u16, String),
     /// Refused with this status, error code and value of the header `Retry-After`.
     StatusRetryAfter(u16, String, String),
@@ -32,12 +36,18 @@ pub enum Fault {
     Slow(Duration),
     /// No answer until the client gives up.
     Hang,
-    /// Status 200 with a body that is no XML.
+    /// Status 200 with a body that means nothing, and is no XML either.
     Garbage,
     /// The answer is not HTTP.
     NotHttp,
     /// Status 200 with a body far bigger than anybody should read.
     HugeAnswer,
+    /// The request is processed; its answer comes in several chunks, without a length.
+    Chunked,
+    /// Status 200 with a body that never ends: a byte every 20 milliseconds.
+    EndlessAnswer,
+    /// Status 302 with this `Location`.
+    Redirect(String),
     /// A service which knows only single messages: a batch is an invalid action.
     NoBatch,
     /// These entries of a batch fail: index from 0, error code, whether it is the sender's fault.
@@ -73,7 +83,7 @@ impl FromStr for Fault {
 
     /// One word, its arguments after colons: `reset`, `slow:250` (milliseconds),
     /// `status:503:ServiceUnavailable`, `status:429:Throttled:2` (the last is `Retry-After`, with
-    /// `_` for a space), `fail:0:InvalidParameter:sender,2:InternalError:receiver`, `drop:1`.
+    /// `_` for a space), `redirect:http://127.0.0.1/`, `fail:0:InvalidParameter:sender,2:InternalError:receiver`, `drop:1`.
     fn from_str(word: &str) -> Result<Self, UnknownFault> {
         let (name, arguments) = word.split_once(':').unwrap_or((word, ""));
         let fault = match name {
@@ -87,6 +97,9 @@ impl FromStr for Fault {
             "garbage" => Some(Self::Garbage),
             "not-http" => Some(Self::NotHttp),
             "huge" => Some(Self::HugeAnswer),
+            "chunked" => Some(Self::Chunked),
+            "endless" => Some(Self::EndlessAnswer),
+            "redirect" if !arguments.is_empty() => Some(Self::Redirect(arguments.to_owned())),
             "no-batch" => Some(Self::NoBatch),
             "fail" => {
                 arguments.split(',').map(failure).collect::<Option<_>>().map(Self::FailEntries)
@@ -164,6 +177,8 @@ mod tests {
     fn faults_are_written_as_single_words() {
         assert_eq!(parse("reset"), Fault::Reset);
         assert_eq!(parse("slow:250"), Fault::Slow(Duration::from_millis(250)));
+        assert_eq!(parse("endless"), Fault::EndlessAnswer);
+        assert_eq!(parse("redirect:http://a:1/b"), Fault::Redirect("http://a:1/b".into()));
         assert_eq!(parse("status:503:Unavailable"), Fault::Status(503, "Unavailable".into()));
         assert_eq!(
             parse("status:429:Throttled:Wed,_21_Oct_2026_07:28:00_GMT"),
@@ -184,7 +199,16 @@ mod tests {
 
     #[test]
     fn a_word_that_is_no_fault_is_refused() {
-        for word in ["", "rest", "slow", "slow:soon", "status:503", "status:99:X", "fail:0:X:me"] {
+        for word in [
+            "",
+            "rest",
+            "slow",
+            "slow:soon",
+            "redirect",
+            "status:503",
+            "status:99:X",
+            "fail:0:X:me",
+        ] {
             assert_eq!(word.parse::<Fault>(), Err(UnknownFault(word.to_owned())), "{word}");
         }
     }

@@ -25,7 +25,8 @@ pub struct Request {
     pub connection: u64,
     /// When all of it had been read.
     pub arrived: Instant,
-    /// The value of `Action`, empty if there was none.
+    /// What it asked for: for SNS the value of `Action`, empty if there was none; for webhooks
+    /// method and path.
     pub action: String,
     /// The ids of the entries of a batch, as the client wrote them.
     pub ids: Vec<String>,
@@ -46,7 +47,8 @@ pub struct Stats {
     pub requests: u64,
     /// Requests no longer in flight, answered or not.
     pub settled: u64,
-    /// Messages accepted: entries of batches count one by one, duplicates do not count.
+    /// Messages accepted, that is, processed for real: entries of batches count one by one,
+    /// duplicates that SNS recognizes do not count.
     pub messages: u64,
     /// Requests in flight now.
     pub in_flight: usize,

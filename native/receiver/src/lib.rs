@@ -5,6 +5,7 @@
 //! every [`Fault`] is something a client has to survive. None of this is ever shipped.
 //!
 //! - [`SnsServer`]: Amazon SNS, with verified signatures and the documented limits
+//! - [`HttpServer`]: webhooks over HTTP/1.1 and HTTP/2, with any certificate of an [`Authority`]
 
 mod authority;
 mod body;
@@ -12,6 +13,7 @@ mod controls;
 mod conversation;
 mod fault;
 mod gate;
+mod http;
 mod inbox;
 mod journal;
 mod listener;
@@ -24,6 +26,7 @@ mod tls;
 pub use authority::{Authority, Identity, Validity};
 pub use controls::Controls;
 pub use fault::{Fault, UnknownFault};
+pub use http::{HttpConfig, HttpReceived, HttpServer};
 pub use journal::{Request, Stats};
 pub use sns::{Action, AttributeValue, Received, SnsConfig, SnsServer};
 pub use tls::{TlsConfig, TlsVersions};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
-    header::{HeaderName, RETRY_AFTER},
+    header::{HeaderName, LOCATION, RETRY_AFTER},
 };
 use tokio::time::sleep;
 
@@ -65,10 +65,16 @@ impl<T> Stage<T> {
             Fault::Reset => return Err(Ending::Reset),
             Fault::Close => return Err(Ending::Bytes(Bytes::new())),
             Fault::NotHttp => return Err(Ending::Bytes(Bytes::from_static(b"220 no HTTP\r\n"))),
-            Fault::HalfAnswer => return Err(Ending::Bytes(half(&process().1))),
+            Fault::HalfAnswer => return Err(Ending::Bytes(half(&substance(process().1)))),
             Fault::Hang => std::future::pending().await,
             Fault::Garbage => (200, whole(Bytes::from_static(b"this is <no XML"))),
             Fault::HugeAnswer => (200, AnswerBody::flood()),
+            Fault::EndlessAnswer => (200, AnswerBody::trickle()),
+            Fault::Redirect(_) => (302, whole(Bytes::new())),
+            Fault::Chunked => {
+                let (status, body) = process();
+                (status, AnswerBody::chunks(&substance(body)))
+            }
             Fault::Status(status, code) | Fault::StatusRetryAfter(status, code, _) => {
                 (*status, whole(refuse(*status, code)))
             }
@@ -102,8 +108,14 @@ fn processed((status, body): (u16, Bytes)) -> (u16, AnswerBody) {
 fn header(fault: &Fault) -> Option<(HeaderName, &str)> {
     match fault {
         Fault::StatusRetryAfter(_, _, wait) => Some((RETRY_AFTER, wait)),
+        Fault::Redirect(location) => Some((LOCATION, location)),
         _ => None,
     }
+}
+
+/// Something to break off or to cut into pieces, even if the answer is empty.
+fn substance(body: Bytes) -> Bytes {
+    if body.is_empty() { Bytes::from_static(b"an answer of no meaning") } else { body }
 }
 
 /// An answer that announces twice as much as it has.

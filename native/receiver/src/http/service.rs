@@ -1,0 +1,77 @@
+//! What the receiver of webhooks does with one request: keeps it, then answers as scripted.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{HeaderMap, Request, Response, body::Incoming, http::request::Parts};
+
+use super::{HttpConfig, HttpReceived};
+use crate::{
+    body::AnswerBody,
+    conversation::{Connection, Ending},
+    listener::Handler,
+    stage::Stage,
+};
+
+pub(crate) struct Service {
+    capture: bool,
+    pub(crate) stage: Arc<Stage<HttpReceived>>,
+}
+
+// === impl Service ===
+
+impl Service {
+    pub(crate) fn new(config: &HttpConfig) -> Self {
+        Self { capture: config.capture, stage: Arc::new(Stage::new(config.delay)) }
+    }
+}
+
+impl Handler for Service {
+    fn connected(&self) -> u64 {
+        self.stage.journal.connect()
+    }
+
+    async fn handle(
+        &self,
+        connection: &Connection,
+        request: Request<Incoming>,
+    ) -> Result<Response<AnswerBody>, Ending> {
+        let (head, body) = request.into_parts();
+        let Ok(body) = body.collect().await else { return Err(Ending::Reset) };
+        let fault = self.stage.script.next();
+        let visit = if self.capture {
+            let action = format!("{} {}", head.method, head.uri.path());
+            let visit = self.stage.journal.record(connection.id, action, Vec::new(), fault.clone());
+            let received = received(connection, head, body.to_bytes(), visit.number);
+            self.stage.inbox.put(received);
+            visit
+        } else {
+            self.stage.journal.count()
+        };
+        let process = || {
+            self.stage.journal.accept(1);
+            (200, Bytes::new())
+        };
+        let refuse = |_, text: &str| Bytes::copy_from_slice(text.as_bytes());
+        self.stage.answer(visit, &fault, process, refuse).await
+    }
+}
+
+fn received(connection: &Connection, head: Parts, body: Bytes, request: u64) -> HttpReceived {
+    HttpReceived {
+        method: head.method.to_string(),
+        target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        version: head.version,
+        headers: headers(&head.headers),
+        body,
+        connection: connection.id,
+        request,
+        client_certificate: connection.client_certificate,
+        server_name: connection.server_name.clone(),
+    }
+}
+
+fn headers(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
+}
