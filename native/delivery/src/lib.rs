@@ -23,6 +23,7 @@ mod outcome;
 mod pool;
 mod queue;
 mod retry;
+mod retry_after;
 mod settings;
 mod sigv4;
 mod target;

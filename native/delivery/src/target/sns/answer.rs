@@ -4,11 +4,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::StatusCode;
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use roxmltree::{Document, Node};
 
 use crate::outcome::Failure;
+use crate::retry_after::retry_after;
 
 /// Codes by which SNS asks to slow down, whatever the status.
 const THROTTLING: &[&str] = &[
@@ -155,17 +155,6 @@ impl Refusal {
             Failure::permanent(detail)
         } else {
             Failure::Transient { detail: detail.into(), retry_after: self.retry_after }
-        }
-    }
-}
-
-/// The waiting time that a `Retry-After` header asks for, given in seconds or as a date.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default())
         }
     }
 }

@@ -1,7 +1,3 @@
-use std::time::UNIX_EPOCH;
-
-use http::HeaderValue;
-
 use super::*;
 
 const SUCCESS: &str = r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">
@@ -92,19 +88,4 @@ fn each_entry_of_a_batch_has_its_own_result() {
     assert_eq!(batch_published(&text.replace("<Id>2", "<Id>0"), 5), None, "one entry twice");
     assert_eq!(batch_published(&text.replace("<Id>2", "<Id>x"), 5), None, "an id of nobody");
     assert_eq!(batch_published("not XML", 5), None);
-}
-
-#[test]
-fn retry_after_is_read_in_seconds_and_as_a_date() {
-    let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
-    let read = |text: &str| {
-        let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, HeaderValue::from_str(text).unwrap());
-        retry_after(&headers, now)
-    };
-    assert_eq!(read("120"), Some(Duration::from_secs(120)));
-    assert_eq!(read("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_secs(60)));
-    assert_eq!(read("Sun, 06 Nov 1994 08:48:37 GMT"), Some(Duration::ZERO), "in the past");
-    assert_eq!(read("soon"), None);
-    assert_eq!(retry_after(&HeaderMap::new(), now), None);
 }
