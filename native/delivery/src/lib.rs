@@ -27,6 +27,7 @@ mod retry_after;
 mod settings;
 mod sigv4;
 mod target;
+mod tls;
 
 pub use client::{ClientError, ClientSettings, Roots, http_client};
 pub use message::{Accepted, Attribute, AttributeValue, Message};
@@ -38,3 +39,4 @@ pub use settings::{InvalidSettings, PoolSettings};
 pub use sigv4::Signer;
 pub use target::sns::{SnsSettings, SnsTarget};
 pub use target::{BatchLimits, Target};
+pub use tls::{Sni, TlsOptions, VerifyMode, client_config};

@@ -66,6 +66,18 @@ impl InvalidSettings {
         self.0.push(format!("{field}: must be {allowed}, got {got}"));
     }
 
+    /// A single complaint.
+    pub fn one(field: &str, allowed: impl fmt::Display, got: impl fmt::Display) -> Self {
+        let mut complaints = Self::default();
+        complaints.complain(field, allowed, got);
+        complaints
+    }
+
+    /// Takes over the complaints about a part of the settings, or returns the part.
+    pub fn keep<T>(&mut self, part: Result<T, Self>) -> Option<T> {
+        part.map_err(|complaints| self.0.extend(complaints.0)).ok()
+    }
+
     /// The settings, if nothing was complained about.
     ///
     /// # Errors
