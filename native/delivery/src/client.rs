@@ -7,9 +7,7 @@ use std::time::Duration;
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt;
 use thiserror::Error;
 
 use crate::outcome::Failure;
@@ -23,29 +21,15 @@ pub struct ClientSettings {
     pub request_timeout: Duration,
     /// How many idle connections to keep per receiver.
     pub idle_connections: usize,
-    /// Whom to trust.
-    pub roots: Roots,
+    /// How to make TLS connections, from [`client_config`](crate::client_config). Without it, no
+    /// certificate is accepted, so that there is only plain HTTP.
+    pub tls: Option<ClientConfig>,
 }
 
-/// The certificate authorities that a receiver's certificate may come from.
-#[derive(Clone, Debug)]
-pub enum Roots {
-    /// Those of the operating system.
-    System,
-    /// These and no others, in DER form.
-    Only(Vec<Vec<u8>>),
-}
-
-/// The client cannot be made: the system has no certificate authorities, or one is broken.
+/// The client cannot be made.
 #[derive(Debug, Error)]
-pub enum ClientError {
-    /// TLS cannot be set up.
-    #[error("tls: {0}")]
-    Tls(#[from] rustls::Error),
-    /// The client cannot be built.
-    #[error("http client: {0}")]
-    Client(#[from] reqwest::Error),
-}
+#[error("http client: {0}")]
+pub struct ClientError(#[from] reqwest::Error);
 
 /// Makes a client. Nothing is connected yet.
 ///
@@ -53,20 +37,8 @@ pub enum ClientError {
 ///
 /// See [`ClientError`].
 pub fn http_client(settings: &ClientSettings) -> Result<Client, ClientError> {
-    let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()?;
-    let tls = match &settings.roots {
-        Roots::System => tls.with_platform_verifier()?,
-        Roots::Only(certificates) => {
-            let mut store = RootCertStore::empty();
-            for certificate in certificates {
-                store.add(CertificateDer::from(certificate.as_slice()))?;
-            }
-            tls.with_root_certificates(store)
-        }
-    };
     let client = Client::builder()
-        .tls_backend_preconfigured(tls.with_no_client_auth())
+        .tls_backend_preconfigured(settings.tls.clone().unwrap_or_else(trust_nobody))
         .http1_only()
         .no_proxy()
         .redirect(Policy::none())
@@ -76,6 +48,14 @@ pub fn http_client(settings: &ClientSettings) -> Result<Client, ClientError> {
         .user_agent(concat!("event_pusher/", env!("CARGO_PKG_VERSION")))
         .build()?;
     Ok(client)
+}
+
+fn trust_nobody() -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has suites for every version")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth()
 }
 
 /// A request that got no whole answer: worth another try, whatever happened to it.

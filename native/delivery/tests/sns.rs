@@ -8,8 +8,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use event_pusher_delivery::{Attribute, AttributeValue, Roots};
+use event_pusher_delivery::{Attribute, AttributeValue, TlsOptions, client_config};
 use event_pusher_receiver::{Action, AttributeValue as Got, Fault, SnsConfig, SnsServer};
+use rustls::ClientConfig;
 use support::{PATIENCE, Setup, message, pool, settled, strict_server, with_attributes};
 
 /// One message to a server that treats requests like this; the counts of delivered, rejected,
@@ -63,7 +64,7 @@ async fn a_signed_message_arrives_with_its_attributes() {
 async fn a_message_arrives_over_tls_from_a_trusted_authority_only() {
     let server = SnsServer::start(SnsConfig { tls: true, ..SnsConfig::default() });
     let pem = server.ca_pem().unwrap();
-    let trusted = Setup { roots: Roots::Only(vec![der(pem)]), ..Setup::default() };
+    let trusted = Setup { tls: Some(trusting(pem)), ..Setup::default() };
     assert_eq!(fates(&server, trusted).await.0, (1, 0, 0, 0));
     let before = server.stats().requests;
     let distrusted = pool(&server, Setup::default());
@@ -74,9 +75,14 @@ async fn a_message_arrives_over_tls_from_a_trusted_authority_only() {
     assert_eq!(server.stats().requests, before, "nothing was sent to a stranger");
 }
 
-fn der(pem: &str) -> Vec<u8> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec()
+fn trusting(authority_pem: &str) -> ClientConfig {
+    let name = format!("event_pusher_sns_ca_{}.pem", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, authority_pem).unwrap();
+    let options = TlsOptions { cacertfile: Some(path.clone()), ..TlsOptions::default() };
+    let config = client_config(&options);
+    std::fs::remove_file(path).unwrap();
+    config.unwrap()
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use event_pusher_delivery::{
-    Attribute, AttributeValue, ClientSettings, InvalidSettings, Message, PoolSettings, Roots,
-    SnsSettings, SnsTarget, http_client,
+    Attribute, AttributeValue, ClientSettings, InvalidSettings, Message, PoolSettings, SnsSettings,
+    SnsTarget, TlsOptions, client_config, http_client,
 };
 use rustler::{Atom, Binary, Decoder, Error, ListIterator, NifResult, Term};
 
@@ -62,21 +62,22 @@ pub(crate) fn settings(term: Term<'_>) -> NifResult<Result<Settings, InvalidSett
         field(target, atoms::secret_access_key())?,
         field(target, atoms::publish_batch())?,
     );
+    let connect_timeout_ms = field(target, atoms::connect_timeout_ms())?;
+    let request_timeout_ms = field(target, atoms::request_timeout_ms())?;
+    let mut complaints = InvalidSettings::default();
+    let pool = complaints.keep(pool);
+    let sns = complaints.keep(sns);
+    let tls = complaints.keep(client_config(&TlsOptions::default()));
+    let (Some(pool), Some(sns), Some(tls)) = (pool, sns, tls) else { return Ok(Err(complaints)) };
     let client = ClientSettings {
-        connect_timeout: Duration::from_millis(field(target, atoms::connect_timeout_ms())?),
-        request_timeout: Duration::from_millis(field(target, atoms::request_timeout_ms())?),
+        connect_timeout: Duration::from_millis(connect_timeout_ms),
+        request_timeout: Duration::from_millis(request_timeout_ms),
         idle_connections: usize::try_from(pool_size).unwrap_or(usize::MAX),
-        roots: Roots::System,
+        tls: Some(tls),
     };
-    Ok(match (pool, sns) {
-        (Ok(pool), Ok(sns)) => match http_client(&client) {
-            Ok(client) => Ok(Settings { pool, target: SnsTarget::new(sns, client) }),
-            Err(error) => Err(InvalidSettings(vec![error.to_string()])),
-        },
-        (pool, sns) => {
-            let complaints = [pool.err(), sns.err()];
-            Err(InvalidSettings(complaints.into_iter().flatten().flat_map(|all| all.0).collect()))
-        }
+    Ok(match http_client(&client) {
+        Ok(client) => Ok(Settings { pool, target: SnsTarget::new(sns, client) }),
+        Err(error) => Err(InvalidSettings(vec![error.to_string()])),
     })
 }
 

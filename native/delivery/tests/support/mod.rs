@@ -4,10 +4,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use event_pusher_delivery::{
-    Attribute, ClientSettings, Message, Pool, PoolSettings, Report, RetrySettings, Roots,
-    SnsSettings, SnsTarget, http_client,
+    Attribute, ClientSettings, Message, Pool, PoolSettings, Report, RetrySettings, SnsSettings,
+    SnsTarget, http_client,
 };
 use event_pusher_receiver::{SnsConfig, SnsServer};
+use rustls::ClientConfig;
 use tokio::runtime::Handle;
 
 /// Longer than anything here takes.
@@ -22,7 +23,7 @@ pub struct Setup {
     pub retries: u32,
     pub batching: bool,
     pub request_timeout: Duration,
-    pub roots: Roots,
+    pub tls: Option<ClientConfig>,
 }
 
 impl Default for Setup {
@@ -34,7 +35,7 @@ impl Default for Setup {
             retries: 2,
             batching: true,
             request_timeout: Duration::from_secs(10),
-            roots: Roots::Only(Vec::new()),
+            tls: None,
         }
     }
 }
@@ -55,7 +56,7 @@ pub fn pool(server: &SnsServer, setup: Setup) -> Pool {
         connect_timeout: Duration::from_secs(5),
         request_timeout: setup.request_timeout,
         idle_connections: setup.workers,
-        roots: setup.roots,
+        tls: setup.tls,
     };
     let sns = SnsSettings::new(&endpoint, "eu-west-1", "AKIDEXAMPLE", setup.secret, setup.batching);
     let target = SnsTarget::new(sns.unwrap(), http_client(&client).unwrap());
