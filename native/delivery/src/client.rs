@@ -24,6 +24,8 @@ pub struct ClientSettings {
     /// How to make TLS connections, from [`client_config`](crate::client_config). Without it, no
     /// certificate is accepted, so that there is only plain HTTP.
     pub tls: Option<ClientConfig>,
+    /// Whether to speak HTTP/2 with a receiver that prefers it in the TLS handshake.
+    pub http2: bool,
 }
 
 /// The client cannot be made.
@@ -37,9 +39,15 @@ pub struct ClientError(#[from] reqwest::Error);
 ///
 /// See [`ClientError`].
 pub fn http_client(settings: &ClientSettings) -> Result<Client, ClientError> {
-    let client = Client::builder()
-        .tls_backend_preconfigured(settings.tls.clone().unwrap_or_else(trust_nobody))
-        .http1_only()
+    let mut tls = settings.tls.clone().unwrap_or_else(trust_nobody);
+    let mut builder = Client::builder();
+    if settings.http2 {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    } else {
+        builder = builder.http1_only();
+    }
+    let client = builder
+        .tls_backend_preconfigured(tls)
         .no_proxy()
         .redirect(Policy::none())
         .connect_timeout(settings.connect_timeout)

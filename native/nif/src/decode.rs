@@ -74,6 +74,7 @@ pub(crate) fn settings(term: Term<'_>) -> NifResult<Result<Settings, InvalidSett
         request_timeout: Duration::from_millis(request_timeout_ms),
         idle_connections: usize::try_from(pool_size).unwrap_or(usize::MAX),
         tls: Some(tls),
+        http2: false,
     };
     Ok(match http_client(&client) {
         Ok(client) => Ok(Settings { pool, target: SnsTarget::new(sns, client) }),

@@ -57,6 +57,7 @@ pub fn pool(server: &SnsServer, setup: Setup) -> Pool {
         request_timeout: setup.request_timeout,
         idle_connections: setup.workers,
         tls: setup.tls,
+        http2: false,
     };
     let sns = SnsSettings::new(&endpoint, "eu-west-1", "AKIDEXAMPLE", setup.secret, setup.batching);
     let target = SnsTarget::new(sns.unwrap(), http_client(&client).unwrap());
