@@ -1,16 +1,21 @@
 //! The HTTP client of the targets: keep-alive, time limits, TLS by rustls; no redirects, no proxy.
 
+mod tls_name;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Client;
+use http::header::HOST;
 use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder};
 use rustls::crypto::ring::default_provider;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
+use url::Url;
 
 use crate::outcome::Failure;
+pub use tls_name::TlsName;
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -26,6 +31,16 @@ pub struct ClientSettings {
     pub tls: Option<ClientConfig>,
     /// Whether to speak HTTP/2 with a receiver that prefers it in the TLS handshake.
     pub http2: bool,
+    /// Another name that a receiver has in TLS. HTTP/2 is not spoken then, because it has no
+    /// header for the host.
+    pub tls_name: Option<TlsName>,
+}
+
+/// Makes requests. A clone shares the connections.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    client: Client,
+    tls_name: Option<TlsName>,
 }
 
 /// The client cannot be made.
@@ -38,10 +53,13 @@ pub struct ClientError(#[from] reqwest::Error);
 /// # Errors
 ///
 /// See [`ClientError`].
-pub fn http_client(settings: &ClientSettings) -> Result<Client, ClientError> {
+pub fn http_client(settings: &ClientSettings) -> Result<HttpClient, ClientError> {
     let mut tls = settings.tls.clone().unwrap_or_else(trust_nobody);
     let mut builder = Client::builder();
-    if settings.http2 {
+    if let Some(tls_name) = &settings.tls_name {
+        builder = builder.dns_resolver(tls_name.clone());
+    }
+    if settings.http2 && settings.tls_name.is_none() {
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     } else {
         builder = builder.http1_only();
@@ -55,7 +73,7 @@ pub fn http_client(settings: &ClientSettings) -> Result<Client, ClientError> {
         .pool_max_idle_per_host(settings.idle_connections)
         .user_agent(concat!("event_pusher/", env!("CARGO_PKG_VERSION")))
         .build()?;
-    Ok(client)
+    Ok(HttpClient { client, tls_name: settings.tls_name.clone() })
 }
 
 fn trust_nobody() -> ClientConfig {
@@ -78,4 +96,16 @@ pub(crate) fn transport_failure(error: &reqwest::Error) -> Failure {
         cause = inner;
     }
     Failure::transient(cause.to_string())
+}
+
+// === impl HttpClient ===
+
+impl HttpClient {
+    /// Begins a POST request.
+    pub fn post(&self, url: &Url) -> RequestBuilder {
+        match self.tls_name.as_ref().and_then(|tls_name| tls_name.instead_of(url)) {
+            Some((renamed, authority)) => self.client.post(renamed).header(HOST, authority),
+            None => self.client.post(url.clone()),
+        }
+    }
 }

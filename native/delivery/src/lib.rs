@@ -29,7 +29,7 @@ mod sigv4;
 mod target;
 mod tls;
 
-pub use client::{ClientError, ClientSettings, http_client};
+pub use client::{ClientError, ClientSettings, HttpClient, TlsName, http_client};
 pub use message::{Accepted, Attribute, AttributeValue, Message};
 pub use observer::{Observer, Report};
 pub use outcome::{DropReason, Failure, Outcome, Refusal};

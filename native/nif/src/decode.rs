@@ -75,6 +75,7 @@ pub(crate) fn settings(term: Term<'_>) -> NifResult<Result<Settings, InvalidSett
         idle_connections: usize::try_from(pool_size).unwrap_or(usize::MAX),
         tls: Some(tls),
         http2: false,
+        tls_name: None,
     };
     Ok(match http_client(&client) {
         Ok(client) => Ok(Settings { pool, target: SnsTarget::new(sns, client) }),

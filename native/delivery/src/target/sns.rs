@@ -12,9 +12,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response};
+use reqwest::Response;
+use url::Url;
 
-use crate::client::transport_failure;
+use crate::client::{HttpClient, transport_failure};
 use crate::message::Accepted;
 use crate::outcome::Failure;
 use crate::sigv4::Signer;
@@ -35,9 +36,9 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 /// Publishes to the topics of one account; the destination of a message is a topic ARN.
 #[derive(Debug)]
 pub struct SnsTarget {
-    client: Client,
+    client: HttpClient,
     signer: Signer,
-    endpoint: String,
+    endpoint: Url,
     batching: AtomicBool,
     /// Tells the messages of this target from those of any other one, for deduplication.
     origin: u64,
@@ -50,11 +51,11 @@ type Answer<T> = Result<Result<T, Refusal>, Failure>;
 
 impl SnsTarget {
     /// A target that sends through the given client.
-    pub fn new(settings: SnsSettings, client: Client) -> Self {
+    pub fn new(settings: SnsSettings, client: HttpClient) -> Self {
         Self {
             client,
             signer: settings.signer,
-            endpoint: settings.endpoint.into(),
+            endpoint: settings.endpoint,
             batching: AtomicBool::new(settings.batching),
             origin: fastrand::u64(..),
         }
@@ -99,7 +100,7 @@ impl SnsTarget {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(form::CONTENT_TYPE));
         self.signer
-            .sign_post(&self.endpoint, &mut headers, form.as_bytes(), SystemTime::now())
+            .sign_post(self.endpoint.as_str(), &mut headers, form.as_bytes(), SystemTime::now())
             .map_err(|error| Failure::permanent(format!("cannot be signed: {error}")))?;
         let request = self.client.post(&self.endpoint).headers(headers).body(Bytes::from(form));
         let response = request.send().await.map_err(|error| transport_failure(&error))?;

@@ -58,6 +58,7 @@ pub fn pool(server: &SnsServer, setup: Setup) -> Pool {
         idle_connections: setup.workers,
         tls: setup.tls,
         http2: false,
+        tls_name: None,
     };
     let sns = SnsSettings::new(&endpoint, "eu-west-1", "AKIDEXAMPLE", setup.secret, setup.batching);
     let target = SnsTarget::new(sns.unwrap(), http_client(&client).unwrap());
