@@ -2,7 +2,7 @@
 
     python sns_service.py [--region eu-west-1] [--account-id 123456789012] [--cert FILE --key FILE]
 
-Each line on stdout is one Erlang term with a full stop. First, when requests are served:
+It speaks with its parent as `erlang_port` says. First, when requests are served:
 
     {ready, #{endpoint, region, account_id, access_key_id, secret_access_key}}.
 
@@ -12,7 +12,6 @@ then one for each message that reaches the SQS queue behind a topic, and one ans
     topic NAME  -> {topic, #{name, arn}}.      created with its queue unless it exists; FIFO if NAME ends in .fifo
     user NAME   -> {user, #{access_key_id, secret_access_key}}.      a new user who may do anything with SNS
     count       -> {count, #{Topic => Number}}.      messages that arrived so far
-    quit, or the end of stdin, ends the program; a command that fails answers {error, Text}.
 
 Signatures are checked by `signed_only`, in front of moto. moto's own check is switched off, because it both passes and
 refuses too much (5.2.5): it believes x-amz-content-sha256 without looking at the body, takes any region, any date and
@@ -25,7 +24,6 @@ import argparse
 import base64
 import json
 import os
-import sys
 import threading
 from collections import Counter
 
@@ -40,7 +38,8 @@ from moto.utilities.utils import get_partition
 from werkzeug.serving import make_server
 from werkzeug.test import Client
 
-from erlang_term import Atom, atoms, term
+from erlang_port import parent, serve_commands
+from erlang_term import Atom, atoms
 from signed_only import SignedOnly
 
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sns:*", "Resource": "*"}]}
@@ -136,29 +135,16 @@ def _attribute(Type, Value):
 def command(service, words):
     match words:
         case ["topic", name]:
-            return Atom("topic"), atoms(name=name, arn=service.topic(name))
+            return atoms(name=name, arn=service.topic(name))
         case ["user", name]:
-            return Atom("user"), _credentials(service.user(name))
+            return _credentials(service.user(name))
         case ["count"]:
-            return Atom("count"), dict(service.arrived)
+            return dict(service.arrived)
     raise ValueError(f"unknown command: {' '.join(words)}")
 
 
 def _credentials(key):
     return atoms(access_key_id=key.access_key_id, secret_access_key=key.secret_access_key)
-
-
-def parent():
-    """Sends terms to the parent. What anybody else prints goes to stderr from here on."""
-    stdout, lock = os.fdopen(os.dup(1), "w", encoding="ascii"), threading.Lock()
-    os.dup2(2, 1)
-
-    def report(value):
-        with lock:
-            stdout.write(term(value) + ".\n")
-            stdout.flush()
-
-    return report
 
 
 def arguments():
@@ -178,14 +164,7 @@ def main():
     endpoint = service.serve(key.access_key_id, (options.cert, options.key) if options.cert else None)
     place = atoms(endpoint=endpoint, region=options.region, account_id=options.account_id)
     report((Atom("ready"), place | _credentials(key)))
-    for line in sys.stdin:
-        words = line.split()
-        if words == ["quit"]:
-            break
-        try:
-            report(command(service, words))
-        except Exception as error:
-            report((Atom("error"), str(error) or type(error).__name__))
+    serve_commands(report, lambda words: command(service, words))
     os._exit(0)  # the threads that serve and report are still at work, and there is nothing to put in order
 
 
