@@ -17,6 +17,10 @@ class Atom(str):
     """An Erlang atom; a plain str would become a binary."""
 
 
+class Text(str):
+    """The text of a term, which Erlang has written."""
+
+
 def atoms(**fields):
     """A map with atom keys."""
     return {Atom(name): value for name, value in fields.items()}
@@ -34,6 +38,8 @@ def term(value) -> str:
             return _float(value)
         case Atom():
             return _atom(value)
+        case Text():
+            return str(value)
         case str():
             return f'<<"{_escaped(value.encode())}">>'
         case bytes():

@@ -1,5 +1,5 @@
 -module(receiver).
--moduledoc "A receiver for tests that runs as a Python program behind a port; each arrival is a message here.".
+-moduledoc "A receiver for tests: a Python program behind a port, each arrival a message here.".
 -behaviour(gen_server).
 
 -export([start/2, stop/1]).
@@ -18,8 +18,9 @@
                    arrived := queue:queue(message()),
                    waiters := [waiter()]}.
 
--define(READY_WITHIN, 60000).
--define(ANSWER_WITHIN, 60000).
+%% A broker takes seconds to start, and more where others are at work.
+-define(READY_WITHIN, 120000).
+-define(ANSWER_WITHIN, 120000).
 -define(EXIT_WITHIN, 10000).
 
 %% Takes the name of a program in test/receivers and its options. Not linked, so that one started
