@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use url::Url;
 
-use crate::outcome::Failure;
+use crate::outcome::{self, Failure};
 pub use tls_name::TlsName;
 
 /// How to connect.
@@ -95,7 +95,7 @@ pub(crate) fn transport_failure(error: &reqwest::Error) -> Failure {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    Failure::transient(cause.to_string())
+    Failure::transient(outcome::cause(&cause.to_string()))
 }
 
 // === impl HttpClient ===

@@ -17,6 +17,8 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod limit;
+mod link;
 mod message;
 mod observer;
 mod outcome;
@@ -30,8 +32,10 @@ mod target;
 mod tls;
 
 pub use client::{ClientError, ClientSettings, HttpClient, TlsName, http_client};
+pub use limit::Limit;
+pub use link::{Link, LinkState, LinkStatus};
 pub use message::{Accepted, Attribute, AttributeValue, Message};
-pub use observer::{Observer, Report};
+pub use observer::{Observer, Report, Times};
 pub use outcome::{DropReason, Failure, Outcome, Refusal};
 pub use pool::Pool;
 pub use retry::{Backoff, RETRY_AFTER_LIMIT, RetrySettings};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::link::LinkStatus;
 use crate::outcome::{DropReason, Outcome, Refusal};
 
 /// How many delivery times one report holds at most.
@@ -30,10 +31,19 @@ pub struct Observer {
 /// What happened since the last report.
 #[derive(Debug, Default)]
 struct Recent {
-    times: Vec<Duration>,
+    times: Vec<Times>,
     rejected: Option<Cow<'static, str>>,
     exhausted: Option<Cow<'static, str>>,
     retried: Option<Cow<'static, str>>,
+}
+
+/// How long the delivery of one message took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// From acceptance to confirmation.
+    pub total: Duration,
+    /// The attempt that succeeded.
+    pub attempt: Duration,
 }
 
 /// A snapshot of a pool. Always `accepted = delivered + rejected + exhausted + closed + waiting`.
@@ -67,8 +77,10 @@ pub struct Report {
     pub oldest: Option<Duration>,
     /// How many messages the target takes together at the moment.
     pub batch_limit: usize,
-    /// Times from acceptance to delivery: up to 64 since the last report.
-    pub times: Vec<Duration>,
+    /// The connection that the target keeps, if it keeps one.
+    pub link: Option<LinkStatus>,
+    /// How long deliveries took: up to 64 since the last report.
+    pub times: Vec<Times>,
     /// The latest cause of a rejection since the last report.
     pub last_rejected: Option<Cow<'static, str>>,
     /// The latest cause of an exhaustion since the last report.
@@ -105,12 +117,19 @@ impl Observer {
         self.batch_limit.store(events, Ordering::Release);
     }
 
-    /// Counts the one outcome of a message that was accepted at `accepted`.
-    pub(crate) fn ended(&self, accepted: Instant, outcome: Outcome, detail: Cow<'static, str>) {
+    /// Counts the one outcome of a message that was accepted at `accepted` and whose last attempt
+    /// took so long.
+    pub(crate) fn ended(
+        &self,
+        accepted: Instant,
+        attempt: Duration,
+        outcome: Outcome,
+        detail: Cow<'static, str>,
+    ) {
         match outcome {
             Outcome::Delivered => {
                 self.delivered.fetch_add(1, Ordering::Release);
-                self.sample(accepted);
+                self.sample(accepted, attempt);
             }
             Outcome::Dropped(DropReason::Rejected) => {
                 self.rejected.fetch_add(1, Ordering::Release);
@@ -160,11 +179,11 @@ impl Observer {
         report.last_retried = recent.retried;
     }
 
-    fn sample(&self, accepted: Instant) {
+    fn sample(&self, accepted: Instant, attempt: Duration) {
         if self.samples.load(Ordering::Relaxed) < SAMPLES
             && self.samples.fetch_add(1, Ordering::Relaxed) < SAMPLES
         {
-            self.recent().times.push(accepted.elapsed());
+            self.recent().times.push(Times { total: accepted.elapsed(), attempt });
         }
     }
 

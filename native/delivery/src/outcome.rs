@@ -59,6 +59,14 @@ pub enum Failure {
     },
 }
 
+/// The longest cause that is shown, in characters.
+const CAUSE_LIMIT: usize = 200;
+
+/// A cause in somebody else's words: they may go on for as long as they like.
+pub(crate) fn cause(words: &str) -> Cow<'static, str> {
+    words.chars().take(CAUSE_LIMIT).collect::<String>().into()
+}
+
 // === impl Failure ===
 
 impl Failure {

@@ -1,13 +1,20 @@
 //! A bounded queue and the workers that empty it into a target.
 
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-use tokio::sync::Mutex;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::limit::Limit;
+use crate::link::Link;
 use crate::message::{Accepted, Message};
 use crate::observer::{Observer, Report};
 use crate::outcome::{DropReason, Outcome, Refusal};
@@ -16,18 +23,34 @@ use crate::retry::{self, Backoff, RetrySettings};
 use crate::settings::PoolSettings;
 use crate::target::Target;
 
+/// How long a target may take to put away what it kept up.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// How long to wait before a target attends again that panicked while it did.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
 /// A running pool. Dropping it ends its workers at once; [`stop`](Pool::stop) lets them finish.
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
-    workers: Mutex<JoinSet<()>>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Debug)]
+struct Tasks {
+    workers: JoinSet<()>,
+    attendant: JoinSet<()>,
 }
 
 #[derive(Debug)]
 struct Shared {
     queue: Queue,
     observer: Observer,
+    link: Link,
+    limit: Option<Limit>,
     retry: RetrySettings,
+    /// All attempts have ended.
+    finished: Notify,
 }
 
 // === impl Pool ===
@@ -35,10 +58,14 @@ struct Shared {
 impl Pool {
     /// Starts workers for the target on the given runtime.
     pub fn start<T: Target>(target: T, settings: &PoolSettings, runtime: &Handle) -> Self {
+        let queue = Queue::new(settings);
         let shared = Arc::new(Shared {
-            queue: Queue::new(settings),
+            link: Link::new(queue.waker()),
+            queue,
             observer: Observer::default(),
+            limit: settings.limit.clone(),
             retry: settings.retry,
+            finished: Notify::new(),
         });
         shared.observer.batch_limit(target.limits().events);
         let target = Arc::new(target);
@@ -46,7 +73,9 @@ impl Pool {
         for _ in 0..settings.workers.get() {
             workers.spawn_on(work(Arc::clone(&target), Arc::clone(&shared)), runtime);
         }
-        Self { shared, workers: Mutex::new(workers) }
+        let mut attendant = JoinSet::new();
+        attendant.spawn_on(attend(target, Arc::clone(&shared)), runtime);
+        Self { shared, tasks: Mutex::new(Tasks { workers, attendant }) }
     }
 
     /// Hands a message over. Never waits.
@@ -65,13 +94,14 @@ impl Pool {
         let observer = &self.shared.observer;
         observer.accepted();
         let outcome = Outcome::Dropped(DropReason::Rejected);
-        observer.ended(Instant::now(), outcome, detail.into());
+        observer.ended(Instant::now(), Duration::ZERO, outcome, detail.into());
     }
 
     /// The state of the pool, without what happened since the last [`report`](Self::report).
     pub fn stats(&self) -> Report {
         let mut report = self.shared.observer.totals();
         self.shared.queue.describe(&mut report);
+        report.link = self.shared.link.status();
         report
     }
 
@@ -93,35 +123,60 @@ impl Pool {
     pub async fn stop(&self, deadline: Duration) -> Report {
         self.close();
         // Held to the end: whoever stops the pool a second time waits for the first to finish.
-        let mut workers = self.workers.lock().await;
-        if timeout(deadline, async { while workers.join_next().await.is_some() {} }).await.is_err()
-        {
-            workers.shutdown().await;
-        }
+        let mut tasks = self.tasks.lock().await;
+        join(&mut tasks.workers, deadline).await;
+        self.shared.finished.notify_one();
+        join(&mut tasks.attendant, CLOSING).await;
         self.shared.observer.close_rest();
         self.shared.queue.clear();
         self.report()
     }
 }
 
+/// Waits until the tasks have ended, up to the deadline, then cuts them off.
+async fn join(tasks: &mut JoinSet<()>, deadline: Duration) {
+    if timeout(deadline, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+        tasks.shutdown().await;
+    }
+}
+
+/// Lets the target attend until no attempt is left, then close.
+async fn attend<T: Target>(target: Arc<T>, shared: Arc<Shared>) {
+    let attending = async {
+        while AssertUnwindSafe(target.attend(&shared.link)).catch_unwind().await.is_err() {
+            shared.observer.panicked();
+            sleep(AFTER_PANIC).await;
+        }
+    };
+    if let Either::Left(((), finished)) =
+        select(pin!(attending), pin!(shared.finished.notified())).await
+    {
+        finished.await;
+    }
+    target.close().await;
+}
+
 /// One worker: its slot stays taken through every attempt, so retries stay inside the bound.
 async fn work<T: Target>(target: Arc<T>, shared: Arc<Shared>) {
-    let Shared { queue, observer, retry } = &*shared;
-    while let Some(batch) = queue.next(target.limits()).await {
+    let Shared { queue, observer, limit, retry, .. } = &*shared;
+    while let Some(batch) = queue.next(&*target).await {
         let groups = groups(&batch);
         let backoff = Backoff::new(*retry, fastrand::f64);
-        retry::deliver(&*target, batch, backoff, observer).await;
+        retry::deliver(&*target, limit.as_ref(), batch, backoff, observer).await;
         queue.release(&groups);
         observer.batch_limit(target.limits().events);
     }
 }
 
+/// The groups of a batch, each once: its messages stand together.
 fn groups(batch: &[Accepted]) -> Vec<(Box<str>, Box<str>)> {
     let message = |accepted: &Accepted| {
         let Message { destination, group, .. } = &accepted.message;
         Some((destination.clone(), group.clone()?))
     };
-    batch.iter().filter_map(message).collect()
+    let mut groups = batch.iter().filter_map(message).collect::<Vec<_>>();
+    groups.dedup();
+    groups
 }
 
 #[cfg(test)]

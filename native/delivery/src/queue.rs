@@ -5,8 +5,9 @@
 
 mod lanes;
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -16,7 +17,7 @@ use crate::message::{Accepted, Message};
 use crate::observer::{Observer, Report};
 use crate::outcome::Refusal;
 use crate::settings::PoolSettings;
-use crate::target::BatchLimits;
+use crate::target::{BatchLimits, Target};
 use lanes::Lanes;
 
 /// How many messages one look into the queue moves into lanes, so that no worker holds the lanes
@@ -29,7 +30,7 @@ pub(crate) struct Queue {
     sender: RwLock<Option<Sender<Box<Accepted>>>>,
     receiver: Receiver<Box<Accepted>>,
     lanes: Mutex<Lanes>,
-    wake: Notify,
+    wake: Arc<Notify>,
     next_id: AtomicUsize,
     events: Gauge,
     bytes: Gauge,
@@ -51,7 +52,7 @@ impl Queue {
             sender: RwLock::new(Some(sender)),
             receiver,
             lanes: Mutex::default(),
-            wake: Notify::new(),
+            wake: Arc::default(),
             next_id: AtomicUsize::new(0),
             events: Gauge::new(settings.max_events.get()),
             bytes: Gauge::new(settings.max_bytes.get()),
@@ -78,18 +79,26 @@ impl Queue {
         self.wake.notify_waiters();
     }
 
+    /// Wakes workers that wait; for whoever may make a destination ready.
+    pub(crate) fn waker(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
     /// The next messages to deliver together, or `None` when the queue is closed and empty.
-    pub(crate) async fn next(&self, limits: BatchLimits) -> Option<Vec<Accepted>> {
+    pub(crate) async fn next<T: Target>(&self, target: &T) -> Option<Vec<Accepted>> {
         loop {
             // Before the look, so that whatever is pushed after the look is heard.
-            let woken = self.wake.notified();
+            let mut woken = pin!(self.wake.notified());
+            woken.as_mut().enable();
             let closed = self.is_closed();
-            let batch = self.take(limits);
+            let (batch, held) =
+                self.take(target.limits(), |destination| target.is_ready(destination));
             if !batch.is_empty() {
                 return Some(batch);
             }
-            // A message of a busy group is taken by the worker that ends that group.
-            if closed {
+            // A message of a busy group is taken by the worker that ends that group; one whose
+            // destination is not ready may yet be delivered before the deadline.
+            if closed && !held {
                 return None;
             }
             woken.await;
@@ -124,13 +133,16 @@ impl Queue {
         self.bytes.reset();
     }
 
-    fn take(&self, limits: BatchLimits) -> Vec<Accepted> {
+    /// What can be taken, and whether something waits for its destination to be ready.
+    fn take(&self, limits: BatchLimits, ready: impl Fn(&str) -> bool) -> (Vec<Accepted>, bool) {
         let mut batch = Vec::new();
+        let mut held = false;
         // All that was moved may belong to busy groups: look until there is something to take.
         while batch.is_empty() {
             let mut lanes = self.lanes();
             let moved = self.fill(&mut lanes);
-            batch = lanes.take(limits);
+            batch = lanes.take(limits, &ready);
+            held = lanes.has_something_to_take();
             if moved == 0 {
                 break;
             }
@@ -139,7 +151,7 @@ impl Queue {
             self.events.sub(1);
             self.bytes.sub(accepted.message.footprint());
         }
-        batch
+        (batch, held)
     }
 
     fn fill(&self, lanes: &mut Lanes) -> usize {

@@ -2,18 +2,16 @@
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::time::sleep;
 
+use crate::limit::Limit;
 use crate::message::Accepted;
 use crate::observer::Observer;
 use crate::outcome::{DropReason, Failure, Outcome};
 use crate::target::Target;
-
-/// The longest wait that is computed here; what a receiver asks for may be longer.
-const DELAY_LIMIT: Duration = Duration::from_secs(60);
 
 /// The longest wait that a receiver may ask for. A message that would have to wait longer is
 /// given up, because its place in the pool is needed and an earlier attempt is not welcome.
@@ -22,11 +20,13 @@ pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(300);
 /// How often and when a failed attempt is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetrySettings {
-    /// How many attempts may follow the first one.
-    pub count: u32,
+    /// How many attempts may follow the first one; `None` sets no end.
+    pub count: Option<u32>,
     /// About how long to wait before the second attempt; doubled for each one after it. Zero
     /// repeats at once.
     pub base: Duration,
+    /// The longest wait that is computed; what a receiver asks for may be longer.
+    pub max: Duration,
 }
 
 /// The waits between the attempts of one delivery.
@@ -41,18 +41,31 @@ pub struct Backoff<R> {
 /// observer of every end.
 pub(crate) async fn deliver<T: Target, R: FnMut() -> f64>(
     target: &T,
+    limit: Option<&Limit>,
     mut pending: Vec<Accepted>,
     mut backoff: Backoff<R>,
     observer: &Observer,
 ) {
     loop {
+        let slot = match limit {
+            Some(limit) => Some(limit.acquire().await),
+            None => None,
+        };
+        let began = Instant::now();
         let results = attempt(target, &pending, observer).await;
+        let took = began.elapsed();
+        drop(slot);
+        // Counts the end of a message, which leaves the loop.
+        let end = |accepted: &Accepted, outcome, detail| {
+            observer.ended(accepted.at, took, outcome, detail);
+            false
+        };
         let mut retry = Retry::default();
         let mut results = results.into_iter();
         pending.retain(|accepted| match results.next().unwrap_or_else(missing) {
-            Ok(()) => end(observer, accepted, Outcome::Delivered, "".into()),
+            Ok(()) => end(accepted, Outcome::Delivered, "".into()),
             Err(Failure::Permanent { detail }) => {
-                end(observer, accepted, Outcome::Dropped(DropReason::Rejected), detail)
+                end(accepted, Outcome::Dropped(DropReason::Rejected), detail)
             }
             Err(Failure::Transient { detail, retry_after }) => retry.wanted(detail, retry_after),
         });
@@ -61,8 +74,7 @@ pub(crate) async fn deliver<T: Target, R: FnMut() -> f64>(
         }
         let Some(delay) = backoff.next(retry.after) else {
             for accepted in &pending {
-                let outcome = Outcome::Dropped(DropReason::Exhausted);
-                end(observer, accepted, outcome, retry.detail.clone());
+                end(accepted, Outcome::Dropped(DropReason::Exhausted), retry.detail.clone());
             }
             return;
         };
@@ -102,17 +114,6 @@ async fn attempt<T: Target>(
     }
 }
 
-/// Counts the end of a message, which leaves the loop.
-fn end(
-    observer: &Observer,
-    accepted: &Accepted,
-    outcome: Outcome,
-    detail: Cow<'static, str>,
-) -> bool {
-    observer.ended(accepted.at, outcome, detail);
-    false
-}
-
 fn missing() -> Result<(), Failure> {
     Err(Failure::permanent("the target gave no result"))
 }
@@ -139,14 +140,14 @@ impl<R: FnMut() -> f64> Backoff<R> {
     /// How long to wait before the next attempt, or `None` if there must not be one.
     ///
     /// The wait before retry `n` (from 0) lies between the half and the whole of `base * 2^n`,
-    /// at most 60 seconds, and is never shorter than what the receiver asked for.
+    /// at most `max`, and is never shorter than what the receiver asked for.
     pub fn next(&mut self, retry_after: Option<Duration>) -> Option<Duration> {
-        if self.done == self.settings.count || retry_after > Some(RETRY_AFTER_LIMIT) {
+        if Some(self.done) == self.settings.count || retry_after > Some(RETRY_AFTER_LIMIT) {
             return None;
         }
         let factor = 2_u32.saturating_pow(self.done);
-        self.done += 1;
-        let whole = self.settings.base.saturating_mul(factor).min(DELAY_LIMIT);
+        self.done = self.done.saturating_add(1);
+        let whole = self.settings.base.saturating_mul(factor).min(self.settings.max);
         let jittered = whole.mul_f64(0.5 + 0.5 * (self.random)().clamp(0.0, 1.0));
         Some(jittered.max(retry_after.unwrap_or_default()))
     }

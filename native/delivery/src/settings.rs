@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::time::Duration;
-
 use thiserror::Error;
 
+use crate::limit::Limit;
 use crate::retry::RetrySettings;
 
 /// Every complaint about a set of settings, each naming the field, what is allowed and what came.
@@ -13,10 +12,12 @@ use crate::retry::RetrySettings;
 pub struct InvalidSettings(pub Vec<String>);
 
 /// How much a pool may hold and how hard it tries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PoolSettings {
     /// How many deliveries may be in flight at once.
     pub workers: NonZeroUsize,
+    /// Bounds the attempts under way together with those of other pools.
+    pub limit: Option<Limit>,
     /// How many messages may wait for a worker.
     pub max_events: NonZeroUsize,
     /// How many bytes the waiting messages may occupy.
@@ -43,18 +44,13 @@ impl PoolSettings {
         pool_size: u64,
         max_events: u64,
         max_bytes: u64,
-        retry_count: u64,
-        retry_time_ms: u64,
+        retry: RetrySettings,
     ) -> Result<Self, InvalidSettings> {
         let mut complaints = InvalidSettings::default();
         let workers = complaints.number("pool_size", pool_size, MAX_WORKERS);
         let max_events = complaints.number("queue.max_events", max_events, MAX_EVENTS);
         let max_bytes = complaints.number("queue.max_bytes", max_bytes, i64::MAX as u64);
-        let retry = RetrySettings {
-            count: u32::try_from(retry_count).unwrap_or(u32::MAX),
-            base: Duration::from_millis(retry_time_ms),
-        };
-        complaints.into_result(Self { workers, max_events, max_bytes, retry })
+        complaints.into_result(Self { workers, limit: None, max_events, max_bytes, retry })
     }
 }
 
@@ -87,7 +83,7 @@ impl InvalidSettings {
         if self.0.is_empty() { Ok(settings) } else { Err(self) }
     }
 
-    fn number(&mut self, field: &str, value: u64, max: u64) -> NonZeroUsize {
+    pub(crate) fn number(&mut self, field: &str, value: u64, max: u64) -> NonZeroUsize {
         match usize::try_from(value).ok().and_then(NonZeroUsize::new) {
             Some(number) if value <= max => number,
             _ => {
@@ -106,11 +102,16 @@ impl fmt::Display for InvalidSettings {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const AT_ONCE: RetrySettings =
+        RetrySettings { count: Some(0), base: Duration::ZERO, max: Duration::ZERO };
 
     #[test]
     fn all_complaints_come_at_once_and_name_the_field() {
-        let complaints = PoolSettings::new(0, 0, 1, 0, 0).unwrap_err().0;
+        let complaints = PoolSettings::new(0, 0, 1, AT_ONCE).unwrap_err().0;
         assert_eq!(
             complaints,
             [
@@ -118,11 +119,5 @@ mod tests {
                 "queue.max_events: must be from 1 to 10000000, got 0",
             ]
         );
-    }
-
-    #[test]
-    fn no_retries_and_no_waiting_are_legal() {
-        let settings = PoolSettings::new(1, 1, 1, 0, 0).unwrap();
-        assert_eq!(settings.retry, RetrySettings { count: 0, base: Duration::ZERO });
     }
 }

@@ -2,8 +2,9 @@
 
 pub mod sns;
 
-use std::future::Future;
+use std::future::{Future, ready};
 
+use crate::link::Link;
 use crate::message::Accepted;
 use crate::outcome::Failure;
 
@@ -15,8 +16,26 @@ pub trait Target: Send + Sync + 'static {
         BatchLimits::SINGLE
     }
 
+    /// Whether an attempt at this destination makes sense now. While it does not, messages to it
+    /// stay in the queue.
+    fn is_ready(&self, _destination: &str) -> bool {
+        true
+    }
+
     /// One attempt to deliver messages of one destination: a result for each, in their order.
     fn deliver(&self, batch: &[Accepted]) -> impl Future<Output = Vec<Result<(), Failure>>> + Send;
+
+    /// Keeps up what attempts need, as a connection, for as long as the pool runs; tells the link
+    /// whenever [`is_ready`](Self::is_ready) may answer differently. A target that needs nothing
+    /// returns at once.
+    fn attend(&self, _link: &Link) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
+
+    /// Puts away what [`attend`](Self::attend) kept up; called once, when no attempt is left.
+    fn close(&self) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
 }
 
 /// How much may travel together. A single message is always taken, whatever it weighs.
@@ -26,9 +45,11 @@ pub struct BatchLimits {
     pub events: usize,
     /// How much they may weigh together, in bytes.
     pub bytes: usize,
+    /// How many messages of one group. With more than one, the target answers for their order.
+    pub per_group: usize,
 }
 
 impl BatchLimits {
     /// Each message on its own.
-    pub const SINGLE: Self = Self { events: 1, bytes: usize::MAX };
+    pub const SINGLE: Self = Self { events: 1, bytes: usize::MAX, per_group: 1 };
 }

@@ -104,21 +104,6 @@ pub fn client_config(options: &TlsOptions) -> Result<ClientConfig, InvalidSettin
 // === impl TlsOptions ===
 
 impl TlsOptions {
-    /// The checks that these options turn off, in words for a warning.
-    pub fn unverified(&self) -> Option<&'static str> {
-        let anonymous = self.sni == Sni::Disabled;
-        match self.verify_mode {
-            _ if !self.disconnect_on_failure => Some("certificates are not verified"),
-            VerifyMode::None => Some("certificates are not verified"),
-            VerifyMode::SelfsignedPeer if anonymous => {
-                Some("self-signed certificates are accepted, names are not verified")
-            }
-            VerifyMode::SelfsignedPeer => Some("self-signed certificates are accepted"),
-            VerifyMode::Peer if anonymous => Some("names are not verified"),
-            VerifyMode::Peer => None,
-        }
-    }
-
     /// The name that a connection has to send instead of the host it is made to.
     pub fn server_name(&self) -> Option<&str> {
         match &self.sni {

@@ -3,6 +3,8 @@
 // The helpers of a test may unwrap like the test itself.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/pem_file.rs"]
+mod pem_file;
 #[path = "support/web.rs"]
 mod web;
 
@@ -13,7 +15,7 @@ use url::{Host, Url};
 use web::Web;
 
 fn settings(web: &Web) -> ClientSettings {
-    let options = TlsOptions { cacertfile: Some(web.ca_file.clone()), ..TlsOptions::default() };
+    let options = TlsOptions { cacertfile: web.ca.path(), ..TlsOptions::default() };
     ClientSettings {
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(10),
@@ -65,7 +67,7 @@ async fn a_receiver_has_to_prove_the_other_name() {
 async fn the_name_of_the_options_is_the_one_to_send() {
     let web = Web::start("other.example").await;
     let options = TlsOptions {
-        cacertfile: Some(web.ca_file.clone()),
+        cacertfile: web.ca.path(),
         sni: Sni::Name("other.example".into()),
         ..TlsOptions::default()
     };

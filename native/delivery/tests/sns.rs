@@ -4,14 +4,20 @@
 // The helpers of a test may unwrap like the test itself.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/pem_file.rs"]
+mod pem_file;
+#[path = "support/sns.rs"]
+mod sns_pool;
 mod support;
 
 use std::time::{Duration, Instant};
 
 use event_pusher_delivery::{Attribute, AttributeValue, TlsOptions, client_config};
 use event_pusher_receiver::{Action, AttributeValue as Got, Fault, SnsConfig, SnsServer};
+use pem_file::PemFile;
 use rustls::ClientConfig;
-use support::{PATIENCE, Setup, message, pool, settled, strict_server, with_attributes};
+use sns_pool::{Setup, message, pool, strict_server, with_attributes};
+use support::{PATIENCE, settled};
 
 /// One message to a server that treats requests like this; the counts of delivered, rejected,
 /// exhausted and retried, and how many requests there were.
@@ -76,13 +82,9 @@ async fn a_message_arrives_over_tls_from_a_trusted_authority_only() {
 }
 
 fn trusting(authority_pem: &str) -> ClientConfig {
-    let name = format!("event_pusher_sns_ca_{}.pem", std::process::id());
-    let path = std::env::temp_dir().join(name);
-    std::fs::write(&path, authority_pem).unwrap();
-    let options = TlsOptions { cacertfile: Some(path.clone()), ..TlsOptions::default() };
-    let config = client_config(&options);
-    std::fs::remove_file(path).unwrap();
-    config.unwrap()
+    let authority = PemFile::new(authority_pem);
+    let options = TlsOptions { cacertfile: authority.path(), ..TlsOptions::default() };
+    client_config(&options).unwrap()
 }
 
 #[tokio::test]

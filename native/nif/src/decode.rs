@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use event_pusher_delivery::{
-    Attribute, AttributeValue, ClientSettings, InvalidSettings, Message, PoolSettings, SnsSettings,
-    SnsTarget, TlsOptions, client_config, http_client,
+    Attribute, AttributeValue, ClientSettings, InvalidSettings, Message, PoolSettings,
+    RetrySettings, SnsSettings, SnsTarget, TlsOptions, client_config, http_client,
 };
 use rustler::{Atom, Binary, Decoder, Error, ListIterator, NifResult, Term};
 
@@ -48,8 +48,11 @@ pub(crate) fn settings(term: Term<'_>) -> NifResult<Result<Settings, InvalidSett
         pool_size,
         field(term, atoms::max_events())?,
         field(term, atoms::max_bytes())?,
-        field(term, atoms::retry_count())?,
-        field(term, atoms::retry_time_ms())?,
+        RetrySettings {
+            count: Some(field(term, atoms::retry_count())?),
+            base: Duration::from_millis(field(term, atoms::retry_time_ms())?),
+            max: Duration::from_secs(60),
+        },
     );
     let target: Term<'_> = field(term, atoms::target())?;
     if field::<Atom>(target, atoms::target())? != atoms::sns() {

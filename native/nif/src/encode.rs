@@ -34,7 +34,7 @@ pub(crate) fn stats<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
 
 /// What [`stats`] holds, and what happened since the last report.
 pub(crate) fn report<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
-    let times: Vec<u64> = report.times.iter().copied().map(micros).collect();
+    let times: Vec<u64> = report.times.iter().map(|times| micros(times.total)).collect();
     let recent = [
         (atoms::times_us(), times.encode(env)),
         (atoms::last_rejected(), detail(env, report.last_rejected.as_ref())),

@@ -1,42 +1,68 @@
-use std::collections::{HashMap, HashSet};
+//! A pool with a target that does what a test wants.
+
+mod attendance;
+mod groups;
+mod limits;
+mod property;
+mod readiness;
+
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Mutex as StdMutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use proptest::prelude::*;
-use tokio::runtime::Builder;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::*;
 use crate::outcome::Failure;
 use crate::target::BatchLimits;
 
-/// A target that waits for a permit for each attempt and remembers what it was given.
+/// A target that waits for a permit for each attempt and remembers what it was given. It keeps up
+/// a link on which some destinations may be absent.
 struct Gated {
     gate: Arc<Semaphore>,
+    begun: Arc<AtomicUsize>,
     seen: Arc<StdMutex<Vec<Vec<String>>>>,
     limits: BatchLimits,
     verdict: fn(&str) -> Result<(), Failure>,
+    absent: watch::Receiver<HashSet<String>>,
 }
 
 struct Rig {
     pool: Pool,
     gate: Arc<Semaphore>,
+    /// Attempts that have begun.
+    begun: Arc<AtomicUsize>,
+    /// The bodies of each attempt that has ended.
     seen: Arc<StdMutex<Vec<Vec<String>>>>,
+    absent: watch::Sender<HashSet<String>>,
 }
 
-const TEN: BatchLimits = BatchLimits { events: 10, bytes: 1000 };
+const TEN: BatchLimits = BatchLimits { events: 10, bytes: 1000, per_group: 1 };
 
 impl Target for Gated {
     fn limits(&self) -> BatchLimits {
         self.limits
     }
 
+    fn is_ready(&self, destination: &str) -> bool {
+        !self.absent.borrow().contains(destination)
+    }
+
     async fn deliver(&self, batch: &[Accepted]) -> Vec<Result<(), Failure>> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
         let bodies = batch.iter().map(|accepted| text(&accepted.message)).collect::<Vec<_>>();
         self.gate.acquire().await.unwrap().forget();
         let results = bodies.iter().map(|body| (self.verdict)(body)).collect();
         self.seen.lock().unwrap().push(bodies);
         results
+    }
+
+    async fn attend(&self, link: &Link) {
+        let mut absent = self.absent.clone();
+        while absent.changed().await.is_ok() {
+            link.change(|_| ());
+        }
     }
 }
 
@@ -56,9 +82,10 @@ fn message(destination: &str, body: &str, group: Option<&str>) -> Message {
 fn settings(workers: usize, max_events: usize, max_bytes: usize) -> PoolSettings {
     PoolSettings {
         workers: NonZeroUsize::new(workers).unwrap(),
+        limit: None,
         max_events: NonZeroUsize::new(max_events).unwrap(),
         max_bytes: NonZeroUsize::new(max_bytes).unwrap(),
-        retry: RetrySettings { count: 1, base: Duration::ZERO },
+        retry: RetrySettings { count: Some(1), base: Duration::ZERO, max: Duration::ZERO },
     }
 }
 
@@ -72,9 +99,23 @@ fn rig_with(
     verdict: fn(&str) -> Result<(), Failure>,
 ) -> Rig {
     let gate = Arc::new(Semaphore::new(0));
-    let seen = Arc::default();
-    let target = Gated { gate: Arc::clone(&gate), seen: Arc::clone(&seen), limits, verdict };
-    Rig { pool: Pool::start(target, &settings, &Handle::current()), gate, seen }
+    let (begun, seen) = (Arc::default(), Arc::default());
+    let (sender, absent) = watch::channel(HashSet::new());
+    let target = Gated {
+        gate: Arc::clone(&gate),
+        begun: Arc::clone(&begun),
+        seen: Arc::clone(&seen),
+        limits,
+        verdict,
+        absent,
+    };
+    let pool = Pool::start(target, &settings, &Handle::current());
+    Rig { pool, gate, begun, seen, absent: sender }
+}
+
+/// On a paused clock: returns once nothing goes on any more.
+async fn idle() {
+    sleep(Duration::from_millis(1)).await;
 }
 
 impl Rig {
@@ -86,11 +127,31 @@ impl Rig {
         }
     }
 
+    /// From now on, these destinations are not ready, and all others are.
+    fn away<const N: usize>(&self, destinations: [&str; N]) {
+        self.absent.send_replace(destinations.map(str::to_owned).into());
+    }
+
+    fn push<const N: usize>(&self, destination: &str, group: Option<&str>, bodies: [&str; N]) {
+        for body in bodies {
+            self.pool.push(message(destination, body, group)).unwrap();
+        }
+    }
+
+    fn seen(&self) -> Vec<Vec<String>> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// How many attempts are under way.
+    fn under_way(&self) -> usize {
+        self.begun.load(Ordering::SeqCst) - self.seen.lock().unwrap().len()
+    }
+
     async fn finish(&self) -> Vec<Vec<String>> {
         self.gate.add_permits(10_000);
         let report = self.pool.stop(Duration::from_secs(60)).await;
         assert_eq!(report.waiting, 0);
-        self.seen.lock().unwrap().clone()
+        self.seen()
     }
 }
 
@@ -233,70 +294,4 @@ async fn the_oldest_message_in_the_queue_is_known() {
     rig.pool.push(message("other", "2", None)).unwrap();
     assert!(rig.pool.stats().oldest.unwrap() >= young);
     rig.finish().await;
-}
-
-/// What one message of the property asks of the target: its letter.
-fn verdict(body: &str) -> Result<(), Failure> {
-    match body.as_bytes()[0] {
-        b'd' => Ok(()),
-        b'r' => Err(Failure::permanent("no")),
-        b'e' => Err(Failure::transient("later")),
-        _ => panic!("as the message wants"),
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    /// accepted = delivered + dropped + waiting, whatever fails, however full the queue is and
-    /// whenever the pool is stopped; and each fate is counted as often as it was provoked.
-    #[test]
-    fn every_accepted_message_ends_exactly_once(
-        pushes in prop::collection::vec(("[drep]", 0..3_u8, prop::option::of(0..3_u8)), 0..200),
-        workers in 1..5_usize,
-        max_events in 1..100_usize,
-        permits in 0..300_usize,
-        batching: bool,
-    ) {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-        runtime.block_on(async {
-            let limits = if batching { TEN } else { BatchLimits::SINGLE };
-            let rig = rig_with(settings(workers, max_events, 1 << 20), limits, verdict);
-            rig.gate.add_permits(permits);
-            let mut accepted = HashMap::<u8, u64>::new();
-            let mut refused = 0;
-            for (letter, destination, group) in &pushes {
-                let group = group.map(|group| group.to_string());
-                let pushed = message(&destination.to_string(), letter, group.as_deref());
-                match rig.pool.push(pushed) {
-                    Ok(()) => *accepted.entry(letter.as_bytes()[0]).or_default() += 1,
-                    Err(refusal) => {
-                        prop_assert_eq!(refusal, Refusal::Full);
-                        refused += 1;
-                    }
-                }
-                let live = rig.pool.stats();
-                prop_assert_eq!(live.accepted, live.delivered + live.dropped() + live.waiting);
-                prop_assert!(live.queue_events <= max_events);
-            }
-            let of = |letter: u8| accepted.get(&letter).copied().unwrap_or_default();
-            let enough = permits >= 3 * pushes.len();
-            let deadline = if enough { Duration::from_secs(60) } else { Duration::ZERO };
-            let report = rig.pool.stop(deadline).await;
-            prop_assert_eq!(report.accepted, accepted.values().sum::<u64>());
-            prop_assert_eq!(report.refused_full, refused);
-            prop_assert_eq!(report.waiting, 0);
-            prop_assert_eq!(report.accepted, report.delivered + report.dropped());
-            prop_assert_eq!((report.queue_events, report.queue_bytes), (0, 0));
-            if enough {
-                prop_assert_eq!(report.delivered, of(b'd'));
-                prop_assert_eq!(report.rejected, of(b'r') + of(b'p'));
-                prop_assert_eq!(report.exhausted, of(b'e'));
-                prop_assert_eq!(report.closed, 0);
-            } else {
-                prop_assert!(report.delivered <= of(b'd'));
-            }
-            Ok(())
-        })?;
-    }
 }

@@ -1,7 +1,7 @@
 //! The waiting messages, one lane per destination, served in turn.
 //!
 //! Within a lane, messages without a group leave in the order in which they came. Of each group
-//! only one message is on its way at a time, which keeps its order even when attempts fail.
+//! only one batch is on its way at a time, which keeps its order even when attempts fail.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -23,16 +23,10 @@ pub(super) struct Lanes {
 struct Lane {
     ungrouped: Waiting,
     /// The groups that wait or have a message on its way.
-    groups: HashMap<Arc<str>, Group>,
+    groups: HashMap<Arc<str>, Waiting>,
     /// The groups that have something to take, each once.
     turns: VecDeque<Arc<str>>,
     in_turns: bool,
-}
-
-#[derive(Debug, Default)]
-struct Group {
-    waiting: Waiting,
-    busy: bool,
 }
 
 /// What still fits into a batch.
@@ -58,10 +52,18 @@ impl Lanes {
         Self::queue_up(&mut self.turns, destination, lane);
     }
 
-    /// Takes from the lane whose turn it is, as much as the limits allow and at least one message
-    /// if there is any to take.
-    pub(super) fn take(&mut self, limits: BatchLimits) -> Vec<Accepted> {
-        let Some(destination) = self.turns.pop_front() else { return Vec::new() };
+    /// Takes from the first lane in turn that is ready, as much as the limits allow and at least
+    /// one message if there is any to take.
+    pub(super) fn take(
+        &mut self,
+        limits: BatchLimits,
+        ready: impl Fn(&str) -> bool,
+    ) -> Vec<Accepted> {
+        let Some(next) = self.turns.iter().position(|destination| ready(destination)) else {
+            return Vec::new();
+        };
+        // Those that are passed over keep their turn.
+        let destination = self.turns.remove(next).expect("the position was just found");
         let lane = self.by_destination.get_mut(&destination).expect("a lane in turns exists");
         lane.in_turns = false;
         let batch = lane.take(Room::new(limits));
@@ -81,6 +83,11 @@ impl Lanes {
         } else if !lane.in_turns {
             Self::queue_up(&mut self.turns, Arc::from(destination), lane);
         }
+    }
+
+    /// Whether something waits that could be taken if its destination were ready.
+    pub(super) fn has_something_to_take(&self) -> bool {
+        !self.turns.is_empty()
     }
 
     /// When the message that has waited longest was accepted.
@@ -104,11 +111,11 @@ impl Lane {
             return self.ungrouped.push_back(accepted);
         };
         if let Some(group) = self.groups.get_mut(name) {
-            return group.waiting.push_back(accepted);
+            return group.push_back(accepted);
         }
         let name: Arc<str> = Arc::from(name);
         self.turns.push_back(Arc::clone(&name));
-        self.groups.entry(name).or_default().waiting.push_back(accepted);
+        self.groups.entry(name).or_default().push_back(accepted);
     }
 
     fn take(&mut self, mut room: Room) -> Vec<Accepted> {
@@ -118,22 +125,24 @@ impl Lane {
         }
         while let Some(name) = self.turns.front() {
             let group = self.groups.get_mut(name).expect("a group in turns exists");
-            let Some(accepted) = group.waiting.pop_front_if(|first| room.admits(first)) else {
+            let before = batch.len();
+            while batch.len() - before < room.left.per_group
+                && let Some(accepted) = group.pop_front_if(|first| room.admits(first))
+            {
+                batch.push(*accepted);
+            }
+            if batch.len() == before {
                 break;
-            };
-            group.busy = true;
-            batch.push(*accepted);
+            }
             self.turns.pop_front();
         }
         batch
     }
 
     fn release(&mut self, name: &str) {
-        let Some((name, _)) = self.groups.get_key_value(name) else { return };
+        let Some((name, group)) = self.groups.get_key_value(name) else { return };
         let name = Arc::clone(name);
-        let group = self.groups.get_mut(&name).expect("the group was just found");
-        group.busy = false;
-        if group.waiting.is_empty() {
+        if group.is_empty() {
             self.groups.remove(&name);
         } else {
             self.turns.push_back(name);
@@ -149,8 +158,11 @@ impl Lane {
     }
 
     fn oldest(&self) -> Option<Instant> {
-        let groups = self.groups.values().map(|group| &group.waiting);
-        groups.chain([&self.ungrouped]).filter_map(|waiting| Some(waiting.front()?.at)).min()
+        self.groups
+            .values()
+            .chain([&self.ungrouped])
+            .filter_map(|waiting| Some(waiting.front()?.at))
+            .min()
     }
 }
 

@@ -117,7 +117,7 @@ impl SnsTarget {
 impl Target for SnsTarget {
     fn limits(&self) -> BatchLimits {
         if self.batching.load(Ordering::Relaxed) {
-            BatchLimits { events: BATCH_LIMIT, bytes: WEIGHT_LIMIT }
+            BatchLimits { events: BATCH_LIMIT, bytes: WEIGHT_LIMIT, per_group: 1 }
         } else {
             BatchLimits::SINGLE
         }

@@ -3,9 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -20,9 +18,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::pem_file::PemFile;
+
 /// The server ends with this.
 pub struct Web {
-    pub ca_file: PathBuf,
+    pub ca: PemFile,
     address: SocketAddr,
     _accepting: JoinSet<()>,
 }
@@ -37,7 +37,7 @@ impl Web {
         let address = listener.local_addr().unwrap();
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, TlsAcceptor::from(Arc::new(config))));
-        Self { ca_file: ca_file(&ca_pem), address, _accepting: accepting }
+        Self { ca: PemFile::new(&ca_pem), address, _accepting: accepting }
     }
 
     pub fn authority(&self, host: &str) -> String {
@@ -47,21 +47,6 @@ impl Web {
     pub fn url(&self, host: &str) -> String {
         format!("https://{}/path?a=b", self.authority(host))
     }
-}
-
-impl Drop for Web {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.ca_file);
-    }
-}
-
-fn ca_file(pem: &str) -> PathBuf {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("event_pusher_web_ca_{}_{number}.pem", std::process::id());
-    let path = std::env::temp_dir().join(name);
-    std::fs::write(&path, pem).unwrap();
-    path
 }
 
 fn certified(name: &str) -> (String, ServerConfig) {

@@ -61,32 +61,6 @@ fn all_complaints_come_at_once() {
 }
 
 #[test]
-fn checks_that_are_off_are_told() {
-    let options = |verify_mode, sni| TlsOptions { verify_mode, sni, ..TlsOptions::default() };
-    let table = [
-        (options(VerifyMode::Peer, Sni::Default), None),
-        (options(VerifyMode::Peer, Sni::Name("a".into())), None),
-        (options(VerifyMode::Peer, Sni::Disabled), Some("names are not verified")),
-        (
-            options(VerifyMode::SelfsignedPeer, Sni::Default),
-            Some("self-signed certificates are accepted"),
-        ),
-        (
-            options(VerifyMode::SelfsignedPeer, Sni::Disabled),
-            Some("self-signed certificates are accepted, names are not verified"),
-        ),
-        (options(VerifyMode::None, Sni::Default), Some("certificates are not verified")),
-        (
-            TlsOptions { disconnect_on_failure: false, ..TlsOptions::default() },
-            Some("certificates are not verified"),
-        ),
-    ];
-    for (options, wanted) in table {
-        assert_eq!(options.unverified(), wanted, "{options:?}");
-    }
-}
-
-#[test]
 fn the_password_is_not_shown() {
     let options = TlsOptions { password: Some("open sesame".into()), ..TlsOptions::default() };
     let shown = format!("{options:?}");

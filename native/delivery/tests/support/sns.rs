@@ -1,0 +1,65 @@
+//! A pool that publishes to a strict SNS service on loopback.
+
+use std::time::Duration;
+
+use event_pusher_delivery::{
+    Attribute, ClientSettings, Message, Pool, SnsSettings, SnsTarget, http_client,
+};
+use event_pusher_receiver::{SnsConfig, SnsServer};
+use rustls::ClientConfig;
+use tokio::runtime::Handle;
+
+use crate::support::{client_settings, pool_settings};
+
+/// How the pool under test differs from the usual one.
+#[derive(Clone)]
+pub struct Setup {
+    pub endpoint: Option<String>,
+    pub secret: &'static str,
+    pub workers: usize,
+    pub retries: u32,
+    pub batching: bool,
+    pub request_timeout: Duration,
+    pub tls: Option<ClientConfig>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+            workers: 1,
+            retries: 2,
+            batching: true,
+            request_timeout: Duration::from_secs(10),
+            tls: None,
+        }
+    }
+}
+
+pub fn strict_server() -> SnsServer {
+    SnsServer::start(SnsConfig::default())
+}
+
+pub fn pool(server: &SnsServer, setup: Setup) -> Pool {
+    let endpoint = setup.endpoint.unwrap_or_else(|| server.url());
+    let client =
+        ClientSettings { tls: setup.tls, ..client_settings(setup.workers, setup.request_timeout) };
+    let sns = SnsSettings::new(&endpoint, "eu-west-1", "AKIDEXAMPLE", setup.secret, setup.batching);
+    let target = SnsTarget::new(sns.unwrap(), http_client(&client).unwrap());
+    Pool::start(target, &pool_settings(setup.workers, setup.retries), &Handle::current())
+}
+
+pub fn message(server: &SnsServer, topic: &str, body: &str) -> Message {
+    Message {
+        destination: server.topic_arn(topic).into(),
+        body: body.to_owned().into(),
+        attributes: Box::default(),
+        group: topic.ends_with(".fifo").then(|| "alice@localhost".into()),
+    }
+}
+
+pub fn with_attributes(mut message: Message, attributes: Vec<Attribute>) -> Message {
+    message.attributes = attributes.into();
+    message
+}
