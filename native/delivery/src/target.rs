@@ -1,5 +1,6 @@
 //! Where messages go. A target makes one attempt; it knows neither pool nor retry.
 
+pub mod http;
 pub mod sns;
 
 use std::future::{Future, ready};

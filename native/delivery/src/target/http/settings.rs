@@ -1,0 +1,122 @@
+//! Checked settings of the HTTP target.
+
+use url::{Position, Url};
+
+use crate::client::TlsName;
+use crate::settings::InvalidSettings;
+
+/// Where to post.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    pub(super) url: Url,
+    tls_name: Option<TlsName>,
+}
+
+// === impl HttpSettings ===
+
+impl HttpSettings {
+    /// Checks settings, complaining in the names of the configuration's keys.
+    ///
+    /// `host` is a URL with scheme, host and, if need be, port; as in MongooseIM, its path is not
+    /// used. `path_prefix` and `path` are joined with exactly one slash; `path` may have a query.
+    /// `server_name` is the name that the receiver has in TLS if it is not that of the URL.
+    ///
+    /// # Errors
+    ///
+    /// Every setting that cannot be used is named.
+    pub fn new(
+        host: &str,
+        path_prefix: &str,
+        path: &str,
+        server_name: Option<&str>,
+    ) -> Result<Self, InvalidSettings> {
+        let mut complaints = InvalidSettings::default();
+        let origin = origin(host).unwrap_or_else(|| {
+            // A URL may hold a password.
+            let allowed = "an http or https URL such as \"https://example.com:8443\"";
+            complaints.complain("host", allowed, "something else");
+            "http://invalid".into()
+        });
+        let url =
+            Url::parse(&format!("{origin}{}", join(path_prefix, path))).unwrap_or_else(|_| {
+                complaints.complain("path", "the path of a URL", format_args!("{path:?}"));
+                Url::parse("http://invalid").expect("a valid URL")
+            });
+        let tls_name = url
+            .host()
+            .zip(server_name)
+            .and_then(|(host, name)| complaints.keep(TlsName::new(host.to_owned(), name)));
+        complaints.into_result(Self { url, tls_name })
+    }
+
+    /// For the client that is to post there.
+    pub fn tls_name(&self) -> Option<TlsName> {
+        self.tls_name.clone()
+    }
+}
+
+/// Scheme, host and port.
+fn origin(host: &str) -> Option<String> {
+    let url = Url::parse(host).ok()?;
+    let known = matches!(url.scheme(), "http" | "https") && url.has_host();
+    known.then(|| format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]))
+}
+
+/// One slash between prefix and path, and one before both. A path that is empty or only a query
+/// follows the prefix as it is.
+fn join(prefix: &str, path: &str) -> String {
+    let prefix = prefix.trim_start_matches('/');
+    if path.is_empty() || path.starts_with('?') {
+        return format!("/{prefix}{path}");
+    }
+    let (prefix, path) = (prefix.trim_end_matches('/'), path.trim_start_matches('/'));
+    if prefix.is_empty() { format!("/{path}") } else { format!("/{prefix}/{path}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(host: &str, prefix: &str, path: &str) -> String {
+        HttpSettings::new(host, prefix, path, None).unwrap().url.into()
+    }
+
+    #[test]
+    fn prefix_and_path_are_joined_with_exactly_one_slash() {
+        for (prefix, path, joined) in [
+            ("/", "", "/"),
+            ("/", "notifications", "/notifications"),
+            ("/webservice", "notifications", "/webservice/notifications"),
+            ("/webservice/", "notifications", "/webservice/notifications"),
+            ("/webservice/", "/notifications/", "/webservice/notifications/"),
+            ("webservice", "a/b", "/webservice/a/b"),
+            ("/webservice", "", "/webservice"),
+            ("/webservice/", "", "/webservice/"),
+            ("//", "//a", "/a"),
+        ] {
+            assert_eq!(join(prefix, path), joined, "{prefix:?} {path:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_kept() {
+        assert_eq!(url("http://h", "/hook", "a?b=c&d=%20"), "http://h/hook/a?b=c&d=%20");
+        assert_eq!(url("http://h", "/hook", "?b=c"), "http://h/hook?b=c");
+    }
+
+    #[test]
+    fn scheme_host_and_port_are_those_of_the_host() {
+        assert_eq!(url("https://Example.com", "/", "x"), "https://example.com/x");
+        assert_eq!(url("http://[::1]:8080/ignored?a", "/", "x"), "http://[::1]:8080/x");
+        assert_eq!(url("https://user:pw@example.com:8443", "/", ""), "https://example.com:8443/");
+    }
+
+    #[test]
+    fn a_host_that_is_no_http_url_is_refused_and_not_shown() {
+        for host in ["example.com", "ftp://example.com", "", "https://user:pass word@"] {
+            let complaint = HttpSettings::new(host, "/", "", None).unwrap_err().to_string();
+            assert!(complaint.starts_with("host: must be an http or https URL"), "{complaint}");
+            assert!(!complaint.contains("pass word"), "{complaint}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A pool that posts to a receiver of webhooks.
+
+use std::time::Duration;
+
+use event_pusher_delivery::{
+    Attribute, AttributeValue, ClientSettings, HttpSettings, HttpTarget, Limit, Message, Pool,
+    PoolSettings, Report, TlsOptions, client_config, http_client,
+};
+use event_pusher_receiver::{Fault, HttpConfig, HttpServer, Stats};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use crate::support::{PATIENCE, client_settings, pool_settings, settled};
+
+/// How the pool under test differs from the usual one.
+#[derive(Clone)]
+pub struct Setup {
+    pub path: &'static str,
+    pub workers: usize,
+    pub retries: u32,
+    pub limit: Option<Limit>,
+    pub request_timeout: Duration,
+    pub tls: Option<TlsOptions>,
+    pub http2: bool,
+}
+
+/// What became of the messages, in counts, and how many requests it took.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fates {
+    pub delivered: u64,
+    pub rejected: u64,
+    pub exhausted: u64,
+    pub retried: u64,
+    pub requests: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            path: "hook",
+            workers: 1,
+            retries: 2,
+            limit: None,
+            request_timeout: Duration::from_secs(20),
+            tls: None,
+            http2: false,
+        }
+    }
+}
+
+pub fn server() -> HttpServer {
+    HttpServer::start(HttpConfig::default())
+}
+
+pub fn server_that(fault: Fault) -> HttpServer {
+    let server = server();
+    server.always(fault);
+    server
+}
+
+pub fn pool(server: &HttpServer, setup: Setup) -> Pool {
+    pool_to(&server.url(), setup)
+}
+
+pub fn pool_to(url: &str, setup: Setup) -> Pool {
+    let server_name = setup.tls.as_ref().and_then(TlsOptions::server_name);
+    let http = HttpSettings::new(url, "/", setup.path, server_name).unwrap();
+    let client = ClientSettings {
+        tls: setup.tls.as_ref().map(|options| client_config(options).unwrap()),
+        http2: setup.http2,
+        tls_name: http.tls_name(),
+        ..client_settings(setup.workers, setup.request_timeout)
+    };
+    let target = HttpTarget::new(http, http_client(&client).unwrap());
+    let mut settings =
+        PoolSettings { limit: setup.limit, ..pool_settings(setup.workers, setup.retries) };
+    settings.retry.max = Duration::from_millis(20);
+    Pool::start(target, &settings, &Handle::current())
+}
+
+pub fn message(body: impl Into<bytes::Bytes>) -> Message {
+    let (destination, attributes) = ("hook".into(), Box::default());
+    Message { destination, body: body.into(), attributes, group: None }
+}
+
+pub fn with_headers(headers: &[(&str, &[u8])]) -> Message {
+    let header = |&(name, value): &(&str, &[u8])| Attribute {
+        name: name.into(),
+        value: AttributeValue::Binary(value.into()),
+    };
+    Message { attributes: headers.iter().map(header).collect(), ..message("body") }
+}
+
+/// Pushes so many messages, whose bodies are their numbers.
+pub fn push(pool: &Pool, count: usize) {
+    for index in 0..count {
+        pool.push(message(index.to_string())).unwrap();
+    }
+}
+
+/// One message to this server; what became of it, and the latest cause of a failure.
+pub async fn told(server: &HttpServer, setup: Setup) -> (Fates, String) {
+    let pool = pool(server, setup);
+    pool.push(message("body")).unwrap();
+    let report = settled(&pool).await;
+    let fates = Fates {
+        delivered: report.delivered,
+        rejected: report.rejected,
+        exhausted: report.exhausted,
+        retried: report.retried,
+        requests: server.stats().requests,
+    };
+    (fates, report.last_rejected.or(report.last_exhausted).unwrap_or_default().into())
+}
+
+pub async fn fates(server: &HttpServer, setup: Setup) -> Fates {
+    told(server, setup).await.0
+}
+
+/// Waits until the server's counters are as wanted.
+pub async fn seen(server: &HttpServer, wanted: impl Fn(&Stats) -> bool) -> Stats {
+    timeout(PATIENCE, server.until(wanted)).await.unwrap()
+}
+
+/// Waits until the pool's counters are as wanted; they add up at every look.
+pub async fn until(pool: &Pool, wanted: impl Fn(&Report) -> bool) -> Report {
+    let looking = async {
+        loop {
+            let report = pool.stats();
+            assert_eq!(report.accepted, report.delivered + report.dropped() + report.waiting);
+            if wanted(&report) {
+                return report;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, looking).await.unwrap()
+}
+
+// === impl Fates ===
+
+impl Fates {
+    /// At the first attempt.
+    pub const DELIVERED: Self =
+        Self { delivered: 1, rejected: 0, exhausted: 0, retried: 0, requests: 1 };
+
+    /// At the first attempt.
+    pub const REJECTED: Self =
+        Self { delivered: 0, rejected: 1, exhausted: 0, retried: 0, requests: 1 };
+
+    /// After all attempts of the usual pool.
+    pub const EXHAUSTED: Self =
+        Self { delivered: 0, rejected: 0, exhausted: 1, retried: 2, requests: 3 };
+
+    /// As `EXHAUSTED`, but no attempt has become a request.
+    pub const UNREACHED: Self = Self { requests: 0, ..Self::EXHAUSTED };
+}
