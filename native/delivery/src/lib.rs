@@ -42,6 +42,7 @@ pub use retry::{Backoff, RETRY_AFTER_LIMIT, RetrySettings};
 pub use settings::{InvalidSettings, PoolSettings};
 pub use sigv4::Signer;
 pub use target::http::{HttpSettings, HttpTarget};
+pub use target::rabbit::{Exchange, RabbitLogin, RabbitSettings, RabbitTarget};
 pub use target::sns::{SnsSettings, SnsTarget};
 pub use target::{BatchLimits, Target};
 pub use tls::{Sni, TlsOptions, VerifyMode, client_config};

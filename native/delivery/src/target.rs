@@ -1,6 +1,7 @@
 //! Where messages go. A target makes one attempt; it knows neither pool nor retry.
 
 pub mod http;
+pub mod rabbit;
 pub mod sns;
 
 use std::future::{Future, ready};

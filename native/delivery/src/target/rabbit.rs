@@ -1,0 +1,99 @@
+//! RabbitMQ over AMQP 0-9-1: one connection, exchanges that are declared again after each
+//! reconnect, batches with all their confirms outstanding at once.
+//!
+//! The destination of a message is the name of an exchange, its group is the routing key.
+//! <https://www.rabbitmq.com/docs/confirms>
+
+mod cause;
+mod connect;
+mod keeper;
+mod publish;
+mod session;
+mod settings;
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use crate::link::Link;
+use crate::message::Accepted;
+use crate::outcome::Failure;
+use crate::target::{BatchLimits, Target};
+use session::Session;
+pub use settings::{Exchange, RabbitLogin, RabbitSettings};
+use state::State;
+
+/// How many messages one worker may have published that are not confirmed yet.
+const WINDOW: usize = 256;
+
+/// How many bytes of them, so that a batch of long messages does not fill the socket for long.
+const WINDOW_BYTES: usize = 4 << 20;
+
+/// How long the broker may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Publishes to the exchanges of one virtual host.
+#[derive(Debug)]
+pub struct RabbitTarget {
+    settings: RabbitSettings,
+    state: watch::Sender<State>,
+    /// An exchange needs to be declared: the keeper's concern.
+    undeclared: Notify,
+    /// Makes the ids of messages differ from those of any other target.
+    origin: u64,
+}
+
+// === impl RabbitTarget ===
+
+impl RabbitTarget {
+    /// A target that connects as soon as its pool runs.
+    pub fn new(settings: RabbitSettings) -> Self {
+        let state = watch::Sender::new(State::new(settings.exchanges.len()));
+        Self { settings, state, undeclared: Notify::new(), origin: fastrand::u64(..) }
+    }
+
+    /// The session, once messages to this exchange can be published.
+    async fn ready(&self, exchange: usize) -> Arc<Session> {
+        let mut state = self.state.subscribe();
+        let ready = state.wait_for(|state| state.is_ready(exchange)).await;
+        let ready = ready.expect("the sender lives as long as the target");
+        Arc::clone(ready.session.as_ref().expect("nothing is ready without a session"))
+    }
+}
+
+impl Target for RabbitTarget {
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { events: WINDOW, bytes: WINDOW_BYTES, per_group: WINDOW }
+    }
+
+    fn is_ready(&self, destination: &str) -> bool {
+        // A message to an exchange that nobody declares is taken to be refused.
+        self.settings
+            .exchange(destination)
+            .is_none_or(|exchange| self.state.borrow().is_ready(exchange))
+    }
+
+    async fn deliver(&self, batch: &[Accepted]) -> Vec<Result<(), Failure>> {
+        let destination = &batch[0].message.destination;
+        let Some(exchange) = self.settings.exchange(destination) else {
+            return vec![Err(Failure::permanent("exchange is not configured")); batch.len()];
+        };
+        let session = self.ready(exchange).await;
+        self.publish(&session, exchange, batch).await
+    }
+
+    async fn attend(&self, link: &Link) {
+        self.keep(link).await;
+    }
+
+    async fn close(&self) {
+        let session = self.state.send_replace(State::new(self.settings.exchanges.len())).session;
+        if let Some(session) = session {
+            // Whether the broker answers or not: nothing is under way any more.
+            let _ = timeout(GOODBYE, session.goodbye()).await;
+        }
+    }
+}
