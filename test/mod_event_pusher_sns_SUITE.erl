@@ -40,8 +40,6 @@
          secrets_and_content_reach_no_log/1]).
 %% Plugin callbacks
 -export([user_guid/1, message_attributes/3, message_attributes/5]).
-%% Logger handler
--export([log/2]).
 
 -include_lib("common_test/include/ct.hrl").
 -include_lib("stdlib/include/assert.hrl").
@@ -63,7 +61,7 @@ is_case(Name) ->
     length(string:split(Name, "_", all)) > 3.
 
 init_per_suite(Config) ->
-    ok = sns_rig:start_application(),
+    ok = rig:start_application(),
     {ok, Service} = sns_service:start(),
     [sns_service:topic(Service, Topic) || Topic <- ["presence", "pm", "muc", "pm.fifo"]],
     [{service, Service}, {info, sns_service:info(Service)} | Config].
@@ -73,11 +71,11 @@ end_per_suite(Config) ->
     application:stop(event_pusher).
 
 init_per_testcase(_Case, Config) ->
-    ok = logger:add_handler(?MODULE, ?MODULE, #{config => #{owner => self()}}),
+    ok = log_capture:start(),
     Config.
 
 end_per_testcase(_Case, Config) ->
-    _ = logger:remove_handler(?MODULE),
+    ok = log_capture:stop(),
     _ = lists:keymember(host, 1, application:which_applications()) andalso host:stop(),
     _ = sns_service:flush(?config(service, Config)),
     ok.
@@ -99,7 +97,7 @@ presence_is_published_as_user_id_and_present(Config) ->
 presence_without_a_topic_is_not_pushed(Config) ->
     start(maps:remove(presence_updates_topic, opts(Config))),
     host:user_available(?ALICE),
-    host:send_message(?ALICE, ?BOB, sns_rig:message(<<"chat">>, <<"Hi">>)),
+    host:send_message(?ALICE, ?BOB, rig:message(<<"chat">>, <<"Hi">>)),
     ?assertMatch(#{topic := <<"pm">>}, arrived(Config)),
     ?assertMatch(#{accepted := 1}, sns_rig:stats()).
 
@@ -115,7 +113,7 @@ a_chat_message_is_published_to_the_pm_topic(Config) ->
 %% Confirms the topic of messages to a room.
 a_groupchat_message_is_published_to_the_muc_topic(Config) ->
     start(Config, #{}),
-    Packet = sns_rig:message(<<"groupchat">>, <<"Hi, all!">>),
+    Packet = rig:message(<<"groupchat">>, <<"Hi, all!">>),
     host:send_message(?ALICE, <<"room@muc.localhost">>, Packet),
     #{topic := Topic, body := Body} = arrived(Config),
     ?assertEqual(<<"muc">>, Topic),
@@ -132,7 +130,7 @@ the_type_attribute_of_the_packet_decides_the_topic(Config) ->
 %% Confirms that only direction `in' is published: the message is seen twice by the server.
 a_received_message_is_not_published_again(Config) ->
     start(Config, #{}),
-    host:route(?ALICE, ?BOB, sns_rig:message(<<"chat">>, <<"on its way">>)),
+    host:route(?ALICE, ?BOB, rig:message(<<"chat">>, <<"on its way">>)),
     send(<<"chat">>, <<"sent">>),
     ?assertMatch(#{<<"message">> := <<"sent">>}, json(arrived(Config))),
     ?assertMatch(#{accepted := 1}, sns_rig:stats()).
@@ -172,7 +170,7 @@ text_that_is_not_utf8_is_rejected_and_the_next_event_arrives(Config) ->
     ?assertMatch(#{accepted := 1, rejected := 1, waiting := 0}, sns_rig:stats()),
     send(<<"chat">>, <<"whole">>),
     ?assertMatch(#{<<"message">> := <<"whole">>}, json(arrived(Config))),
-    ?assertMatch(#{last_cause := <<"text is not UTF-8">>}, logged(event_pusher_drops)).
+    ?assertMatch(#{last_cause := <<"text is not UTF-8">>}, log_capture:await(event_pusher_drops)).
 
 %% Confirms that the limit of SNS is kept before anything is sent.
 a_message_above_256_kib_is_rejected(Config) ->
@@ -183,7 +181,7 @@ a_message_above_256_kib_is_rejected(Config) ->
     ?assertMatch(#{rejected := 1, delivered := 1},
                  sns_rig:await_stats(fun(#{waiting := Waiting}) -> Waiting =:= 0 end)),
     ?assertMatch(#{last_cause := <<"message is larger than 256 KiB">>},
-                 logged(event_pusher_drops)).
+                 log_capture:await(event_pusher_drops)).
 
 %% Plugins
 
@@ -223,18 +221,18 @@ a_plugin_is_not_asked_where_there_is_nothing_to_send(Config) ->
     start(maps:without([presence_updates_topic],
                        (opts(Config))#{plugin_module => ?MODULE})),
     host:user_available(<<"crash@localhost/phone">>),
-    host:send_message(<<"crash@localhost/phone">>, ?BOB, sns_rig:message(<<"chat">>, none)),
+    host:send_message(<<"crash@localhost/phone">>, ?BOB, rig:message(<<"chat">>, none)),
     send(<<"chat">>, <<"Hi">>),
     ?assertMatch(#{topic := <<"pm">>}, arrived(Config)),
-    ?assertEqual(none, logged_already(event_pusher_event_failed)).
+    ?assertEqual(none, log_capture:already(event_pusher_event_failed)).
 
 %% Confirms the one log line, and what it does not hold.
 a_crashing_plugin_costs_only_its_event_and_logs_no_content(Config) ->
     start(Config, #{plugin_module => ?MODULE}),
-    Packet = sns_rig:message(<<"chat">>, <<"a private word">>),
+    Packet = rig:message(<<"chat">>, <<"a private word">>),
     #{sent := Acc} = host:send_message(<<"crash@localhost/phone">>, ?BOB, Packet),
     ?assertEqual([], mongoose_acc:get(event_pusher, Acc)),
-    Line = logged(event_pusher_event_failed),
+    Line = log_capture:await(event_pusher_event_failed),
     ?assertMatch(#{backend := sns, host_type := ?HT, class := error, reason := badmatch}, Line),
     Shown = iolist_to_binary(io_lib:format("~0p", [Line])),
     ?assertEqual(nomatch, binary:match(Shown, [<<"private">>, <<"crash@">>])),
@@ -244,13 +242,13 @@ a_crashing_plugin_costs_only_its_event_and_logs_no_content(Config) ->
 %% Confirms it for each callback.
 a_plugin_result_of_a_wrong_type_costs_only_its_event(Config) ->
     start(Config, #{plugin_module => ?MODULE}),
-    host:send_message(<<"noguid@localhost/phone">>, ?BOB, sns_rig:message(<<"chat">>, <<"1">>)),
-    ?assertMatch(#{reason := {bad_plugin_result, user_guid}}, logged(event_pusher_event_failed)),
+    host:send_message(<<"noguid@localhost/phone">>, ?BOB, rig:message(<<"chat">>, <<"1">>)),
+    ?assertMatch(#{reason := {bad_plugin_result, user_guid}}, log_capture:await(event_pusher_event_failed)),
     [begin
          host:send_message(<<User/binary, "@localhost/phone">>, ?BOB,
-                           sns_rig:message(<<"chat">>, <<"2">>)),
+                           rig:message(<<"chat">>, <<"2">>)),
          ?assertMatch(#{reason := {bad_plugin_result, message_attributes}},
-                      logged(event_pusher_event_failed))
+                      log_capture:await(event_pusher_event_failed))
      end || User <- [<<"nomap">>, <<"badkey">>, <<"badvalue">>, <<"badstring">>]],
     ?assertMatch(#{accepted := 0}, sns_rig:stats()).
 
@@ -258,7 +256,7 @@ a_plugin_result_of_a_wrong_type_costs_only_its_event(Config) ->
 
 %% Confirms it with the filter of the examples, and that it drops events, too.
 metadata_travels_as_message_attributes(Config) ->
-    sns_rig:start_host(#{mod_event_pusher => #{sns => opts(Config)},
+    rig:start_host(#{mod_event_pusher => #{sns => opts(Config)},
                          mod_event_pusher_filter => #{}}),
     Before = erlang:system_time(microsecond),
     host:user_available(?ALICE),
@@ -267,7 +265,7 @@ metadata_travels_as_message_attributes(Config) ->
     ?assertEqual({<<"Number">>, <<"1">>}, Count),
     ?assert(binary_to_integer(Timestamp) >= Before),
     Hint = {xmlel, <<"no-store">>, #{<<"xmlns">> => <<"urn:xmpp:hints">>}, []},
-    host:send_message(?ALICE, ?BOB, sns_rig:message(<<"chat">>, <<"quiet">>, [Hint])),
+    host:send_message(?ALICE, ?BOB, rig:message(<<"chat">>, <<"quiet">>, [Hint])),
     send(<<"chat">>, <<"loud">>),
     ?assertMatch(#{<<"message">> := <<"loud">>}, json(arrived(Config))).
 
@@ -318,24 +316,24 @@ a_wrong_secret_is_rejected_and_logged_once(Config) ->
     ?assertMatch(#{rejected := 10, retried := 0, delivered := 0},
                  sns_rig:await_stats(fun(#{waiting := Waiting}) -> Waiting =:= 0 end)),
     ok = host_metrics:await(event_pusher_events, fun() -> total(rejected) =:= 10 end),
-    Lines = [logged(event_pusher_drops) | logged_rest(event_pusher_drops)],
+    Lines = [log_capture:await(event_pusher_drops) | log_capture:rest(event_pusher_drops)],
     ?assertEqual(10, lists:sum([Count || #{count := Count} <- Lines])),
     ?assertMatch([#{reason := rejected, last_cause := <<"403 ", _/binary>>} | _], Lines),
     ?assert(length(Lines) < 10).
 
 %% Confirms the number of attempts against a port where nobody listens.
 an_unreachable_service_is_retried_then_exhausted(Config) ->
-    start(Config, #{sns_host => "http://127.0.0.1:" ++ integer_to_list(free_port()),
+    start(Config, #{sns_host => "http://127.0.0.1:" ++ integer_to_list(rig:free_port()),
                     publish_retry_count => 3, publish_retry_time_ms => 1}),
     send(<<"chat">>, <<"Hi">>),
     ?assertMatch(#{exhausted := 1, retried := 3},
                  sns_rig:await_stats(fun(#{waiting := Waiting}) -> Waiting =:= 0 end)),
-    #{last_cause := Cause} = logged(event_pusher_drops),
+    #{last_cause := Cause} = log_capture:await(event_pusher_drops),
     ?assertMatch({_, _}, binary:match(Cause, <<"refused">>)).
 
 %% Confirms that it crashes nothing.
 a_retry_time_of_zero_is_legal(Config) ->
-    start(Config, #{sns_host => "http://127.0.0.1:" ++ integer_to_list(free_port()),
+    start(Config, #{sns_host => "http://127.0.0.1:" ++ integer_to_list(rig:free_port()),
                     publish_retry_time_ms => 0}),
     send(<<"chat">>, <<"Hi">>),
     ?assertMatch(#{exhausted := 1, retried := 2},
@@ -344,7 +342,7 @@ a_retry_time_of_zero_is_legal(Config) ->
 %% Confirms that the chat goes on behind a service that never answers, and that all is counted: if
 %% one event waited for the service, this case would never end.
 a_full_queue_drops_new_events_and_blocks_nobody(Config) ->
-    {Listen, Host} = silent_server(),
+    {Listen, Host} = rig:silent_server(),
     start(Config, #{sns_host => Host, pool_size => 1,
                     queue => #{max_events => 5, drain_timeout_ms => 0}}),
     send(<<"chat">>, <<"in flight">>),
@@ -353,7 +351,7 @@ a_full_queue_drops_new_events_and_blocks_nobody(Config) ->
     ?assertMatch(#{accepted := 6, refused_full := 95, queue_events := 5, in_flight := 1},
                  sns_rig:stats()),
     ok = host_metrics:await(event_pusher_events, fun() -> total(full) =:= 95 end),
-    ?assertMatch(#{reason := full}, logged(event_pusher_drops)),
+    ?assertMatch(#{reason := full}, log_capture:await(event_pusher_drops)),
     gen_tcp:close(Listen).
 
 %% Start and stop
@@ -402,12 +400,12 @@ stopping_drains_what_was_accepted(Config) ->
 
 %% Confirms the deadline, the metric and the log line.
 stopping_reports_what_it_dropped_at_the_deadline(Config) ->
-    {Listen, Host} = silent_server(),
+    {Listen, Host} = rig:silent_server(),
     start(Config, #{sns_host => Host, pool_size => 1, queue => #{drain_timeout_ms => 50}}),
     [send(<<"chat">>, <<"Hi">>) || _ <- lists:seq(1, 7)],
     {stopped, _} = mongoose_modules:ensure_stopped(?HT, mod_event_pusher_sns),
     ?assertEqual(7, total(closed)),
-    ?assertMatch(#{reason := closed, count := 7}, logged(event_pusher_drops)),
+    ?assertMatch(#{reason := closed, count := 7}, log_capture:await(event_pusher_drops)),
     gen_tcp:close(Listen).
 
 %% Confirms that all complaints come at once and that the secret is not among them.
@@ -426,12 +424,12 @@ unusable_options_stop_the_module_and_are_named(Config) ->
 
 %% Confirms that no event is lost silently with its owner, and that the next owner goes on.
 what_a_killed_owner_had_not_delivered_is_reported(Config) ->
-    {Listen, Host} = silent_server(),
+    {Listen, Host} = rig:silent_server(),
     start(Config, #{sns_host => Host, pool_size => 1, queue => #{drain_timeout_ms => 0}}),
     [send(<<"chat">>, <<"Hi">>) || _ <- lists:seq(1, 5)],
     [{_, Owner, _, _}] = supervisor:which_children(event_pusher_sup),
     exit(Owner, kill),
-    ?assertMatch(#{reason := closed, count := 5}, logged(event_pusher_drops)),
+    ?assertMatch(#{reason := closed, count := 5}, log_capture:await(event_pusher_drops)),
     ok = host_metrics:await(event_pusher_queue, fun() ->
         {ok, #{accepted := Accepted}} = event_pusher:stats({sns, ?HT}),
         Accepted =:= 0
@@ -462,7 +460,7 @@ secrets_and_content_reach_no_log(Config) ->
     exit(Owner, kill),
     receive {'DOWN', Monitor, process, Owner, _} -> ok end,
     ok = host:stop(),
-    Logged = iolist_to_binary(io_lib:format("~p", [logged_all()])),
+    Logged = iolist_to_binary(io_lib:format("~p", [log_capture:all()])),
     ?assertMatch({_, _}, binary:match(Logged, <<"event_pusher_drops">>)),
     ?assertEqual(nomatch, binary:match(Logged, [<<"topsecretkey">>, <<"private">>])).
 
@@ -501,12 +499,12 @@ start(Opts) ->
     sns_rig:start_host(Opts).
 
 send(Type, Body) ->
-    host:send_message(?ALICE, ?BOB, sns_rig:message(Type, Body)).
+    host:send_message(?ALICE, ?BOB, rig:message(Type, Body)).
 
 %% Hands an event with metadata to the handler, as the hook does after a filter.
 push(HookAcc) ->
     Event = {chat_event, chat, in, jid:from_binary(?ALICE), jid:from_binary(?BOB),
-             sns_rig:message(<<"chat">>, <<"Hi">>)},
+             rig:message(<<"chat">>, <<"Hi">>)},
     {ok, HookAcc} = mod_event_pusher_sns:push_event(HookAcc, #{event => Event},
                                                     #{host_type => ?HT}).
 
@@ -519,41 +517,3 @@ json(Body) -> jiffy:decode(Body, [return_maps]).
 
 total(Metric) ->
     host_metrics:total(event_pusher_events, ?LABELS, Metric).
-
-free_port() ->
-    {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
-    {ok, Port} = inet:port(Listen),
-    ok = gen_tcp:close(Listen),
-    Port.
-
-%% Connections are made by the system, but nobody answers.
-silent_server() ->
-    {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
-    {ok, Port} = inet:port(Listen),
-    {Listen, "http://127.0.0.1:" ++ integer_to_list(Port)}.
-
-%% Logs: reports go to the process of the case
-
-log(#{msg := {report, Report}}, #{config := #{owner := Owner}}) when is_map(Report) ->
-    Owner ! {logged, Report},
-    ok;
-log(#{msg := Message}, #{config := #{owner := Owner}}) ->
-    Owner ! {logged, #{what => Message}},
-    ok.
-
-logged(What) ->
-    receive {logged, #{what := What} = Report} -> Report
-    after ?WAIT -> ct:fail({not_logged, What})
-    end.
-
-logged_already(What) ->
-    receive {logged, #{what := What} = Report} -> Report after 0 -> none end.
-
-logged_rest(What) ->
-    case logged_already(What) of
-        none -> [];
-        Report -> [Report | logged_rest(What)]
-    end.
-
-logged_all() ->
-    receive {logged, Report} -> [Report | logged_all()] after 0 -> [] end.

@@ -23,6 +23,7 @@ answer per command, in order:
     reset                                       -> ok       up, unblocked, without queues and exchanges; users stay, that
                                                          of `ready` has its password and permissions again
     block | unblock                             -> ok       an alarm: memory is short, who publishes must wait
+    max_message_size BYTES                      -> ok       the largest message, for channels opened from now on
     add_user NAME PASSWORD                      -> ok       who may do nothing until he has permissions
     password USER PASSWORD                      -> ok
     permissions USER VHOST CONFIGURE WRITE READ -> ok       three patterns of names
@@ -52,12 +53,13 @@ from erlang_term import Atom, Text, atoms, term
 from rabbit_broker import Broker
 
 USER, VHOST = "event-pusher", "/"
+MAX_MESSAGE_SIZE = 128 * 1024 * 1024  # the default of the broker
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 30
 COMMANDS = set(
     "bind bind_full purge unbind publish await_consumers declare delete await_exchange exchanges restart kill down up "
-    "reset block unblock add_user password permissions add_vhost connections close_connections".split()
+    "reset block unblock max_message_size add_user password permissions add_vhost connections close_connections".split()
 )
 
 
@@ -203,6 +205,7 @@ class Service:
     def reset(self):
         self.up()
         self.unblock()
+        self.max_message_size(MAX_MESSAGE_SIZE)
         for queue in list(self.queues):
             self.unbind(queue)
         self._admit_user()
@@ -217,6 +220,10 @@ class Service:
     def _set_memory_high_watermark(self, fraction):
         # The question makes sure that the alarm has been raised or cleared when this returns.
         self._ask(f"vm_memory_monitor:set_vm_memory_high_watermark({fraction}), rabbit_alarm:get_alarms()")
+
+    def max_message_size(self, size):
+        """For channels that are opened from now on."""
+        self._ask(f"ok = application:set_env(rabbit, max_message_size, {int(size)})")
 
     def add_user(self, name, password):
         self._ask(f"ok = rabbit_auth_backend_internal:add_user({term(name)}, {term(password)}, <<>>)")

@@ -15,7 +15,7 @@
 -spec main() -> ok.
 main() ->
     ok = io:setopts(standard_io, [{encoding, unicode}]),
-    ok = sns_rig:start_application(),
+    ok = rig:start_application(),
     %% The roots of the system are read anew when a pool starts.
     Receiver = receiver(["--ca-file", os:getenv("SSL_CERT_FILE")]),
     say("~b schedulers, ~b events per measurement, medians of ~b rounds",
@@ -30,7 +30,7 @@ main() ->
 hook_cost(Receiver) ->
     say("~nhook: microseconds of its caller, from the hook of the server to its return~n"
         "  ~-12s ~8s ~8s ~8s ~8s", [receiver, callers, p50, p99, 'p99.9']),
-    Slow = silent(),
+    Slow = rig:silent_server(),
     {ok, Dead} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
     {ok, DeadPort} = inet:port(Dead),
     ok = gen_tcp:close(Dead),
@@ -52,7 +52,7 @@ hook_cost({Name, Url, More}, Callers) ->
 
 %% The hook as the process of a session runs it, for a message with a body of 200 bytes.
 hook() ->
-    Packet = sns_rig:message(<<"chat">>, binary:copy(<<"0123456789">>, 20)),
+    Packet = rig:message(<<"chat">>, binary:copy(<<"0123456789">>, 20)),
     Acc = mongoose_acc:new(#{location => #{}, lserver => ?HT, host_type => ?HT, element => Packet,
                              from_jid => jid:from_binary(?ALICE), to_jid => jid:from_binary(?BOB)}),
     fun() -> mongoose_c2s_hooks:user_send_message(?HT, Acc, #{}) end.
@@ -142,7 +142,7 @@ median(Values) ->
 
 memory() ->
     Count = 90000,
-    {Silent, Url} = silent(),
+    {Silent, Url} = rig:silent_server(),
     start(Url, 1, #{}),
     Hook = hook(),
     push(100, Hook),
@@ -169,12 +169,6 @@ start(Url, PoolSize, More) ->
              secret_access_key => <<"secret">>},
     Queue = maps:merge(#{drain_timeout_ms => 0}, maps:get(queue, More, #{})),
     sns_rig:start_host(sns_rig:opts(Info, More#{pool_size => PoolSize, queue => Queue})).
-
-%% Connections are made by the system, but nobody answers.
-silent() ->
-    {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, {backlog, 1000}]),
-    {ok, Port} = inet:port(Listen),
-    {Listen, "http://127.0.0.1:" ++ integer_to_list(Port)}.
 
 %% A program of its own, as a receiver is.
 receiver(Args) ->

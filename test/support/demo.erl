@@ -18,7 +18,7 @@
 -spec main() -> no_return().
 main() ->
     ok = io:setopts(standard_io, [{encoding, unicode}]),
-    ok = sns_rig:start_application(),
+    ok = rig:start_application(),
     say("starting an SNS service that verifies every signature ..."),
     {ok, Service} = sns_service:start(),
     [sns_service:topic(Service, Topic) || Topic <- [?PRESENCE, ?PM, ?MUC]],
@@ -70,7 +70,7 @@ message(Text, From, To, Body) ->
         _ -> {<<"chat">>, ?PM}
     end,
     Bare = fun(Jid) -> hd(binary:split(Jid, <<"/">>)) end,
-    {Text, fun() -> host:send_message(From, To, sns_rig:message(Type, Body)) end,
+    {Text, fun() -> host:send_message(From, To, rig:message(Type, Body)) end,
      {Topic, #{<<"from_user_id">> => Bare(From), <<"to_user_id">> => Bare(To),
                <<"message">> => Body}}}.
 

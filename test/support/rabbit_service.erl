@@ -5,6 +5,7 @@
 -export([bind/5, bind_full/4, purge/2, unbind/2, publish/4, await_consumers/1]).
 -export([declare/4, delete/2, await_exchange/2, exchanges/1, exchanges/2]).
 -export([restart/1, kill/1, down/1, up/1, reset/1, block/1, unblock/1]).
+-export([max_message_size/2]).
 -export([add_user/3, password/3, permissions/6, add_vhost/2, connections/2, close_connections/2]).
 -export([await_message/2, await_messages/3, flush/1]).
 -export_type([options/0, info/0, exchange/0, message/0]).
@@ -132,6 +133,11 @@ block(Service) ->
 -spec unblock(pid()) -> ok.
 unblock(Service) ->
     receiver:command(Service, ["unblock"]).
+
+%% The largest message that channels take which are opened from now on, in bytes.
+-spec max_message_size(pid(), pos_integer()) -> ok.
+max_message_size(Service, Size) ->
+    receiver:command(Service, ["max_message_size", Size]).
 
 %% Users
 

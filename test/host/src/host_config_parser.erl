@@ -74,7 +74,8 @@ parse(Path, Items, #list{items = Node}) when is_list(Items) ->
 parse(_Path, Value, #option{type = Type}) ->
     {ok, convert(Value, Type)};
 parse(_Path, Value, Node) ->
-    error(#{what => invalid_type,
+    %% The server tells its reader the spec.
+    error(#{what => invalid_type, reason => {case_clause, Node},
             text => text("expected a ~ts, got ~0tp", [element(1, Node), Value])}).
 
 check_required(Table, #section{items = Items, required = all}) ->
