@@ -34,7 +34,7 @@ suite() ->
     [{timetrap, {minutes, 2}}].
 
 init_per_testcase(_Case, Config) ->
-    ok = sns_rig:start_application(),
+    ok = rig:start_application(),
     {ok, Listen} = gen_tcp:listen(0, [binary, {ip, {127, 0, 0, 1}}, {active, false}]),
     [{listen, Listen} | Config].
 
@@ -230,9 +230,9 @@ a_pool_whose_owner_is_killed_starts_again(Config) ->
     await_report(fun(#{accepted := Accepted, closed := Closed}) -> {Accepted, Closed} =:= {1, 1} end),
     await_report(fun(#{accepted := Accepted}) -> Accepted =:= 0 end),
     ?assertEqual(ok, event_pusher:push(?NAME, message(<<"body">>))),
-    ?assertEqual(ok, event_pusher:stop_pool(?NAME)),
+    ?assertEqual(ok, event_pusher:stop_pools([?NAME])),
     ?assertEqual({error, closed}, event_pusher:push(?NAME, message(<<"body">>))),
-    ?assertEqual({error, not_found}, event_pusher:stop_pool(?NAME)).
+    ?assertEqual(ok, event_pusher:stop_pools([?NAME])).
 
 %% Confirms that it is tried again.
 a_report_that_crashes_does_not_cost_the_pool(Config) ->
@@ -240,7 +240,7 @@ a_report_that_crashes_does_not_cost_the_pool(Config) ->
     ok = event_pusher:start_pool(?NAME, settings(Config), {?MODULE, crash, []}),
     [receive crashed -> ok end || _ <- [1, 2]],
     ?assertEqual(ok, event_pusher:push(?NAME, message(<<"body">>))),
-    ok = event_pusher:stop_pool(?NAME).
+    ok = event_pusher:stop_pools([?NAME]).
 
 tell(_Previous, Report, Pid) ->
     Pid ! {report, Report}.
@@ -263,7 +263,7 @@ pool(Config) ->
 settings(Config) ->
     {ok, Port} = inet:port(proplists:get_value(listen, Config)),
     #{pool_size => 1, max_events => 1000, max_bytes => 1 bsl 30, retry_count => 2,
-      retry_time_ms => 1, drain_timeout_ms => 0,
+      retry_time_ms => 1, retry_max_ms => 1000, drain_timeout_ms => 0,
       target => #{target => sns,
                   sns_host => iolist_to_binary(["http://127.0.0.1:", integer_to_list(Port)]),
                   region => <<"eu-west-1">>, access_key_id => <<"A">>,

@@ -12,7 +12,13 @@
          both_spellings_of_http_handlers_mean_the_same/1,
          two_equal_http_handlers_are_an_error/1,
          one_leading_slash_of_a_path_is_dropped/1,
+         handlers_may_say_how_they_retry/1,
          absent_exchanges_of_rabbit_stay_absent/1,
+         rabbit_may_have_its_own_connection/1,
+         each_bad_value_of_http_and_rabbit_is_named/1,
+         the_old_spelling_of_every_backend_is_accepted_with_a_warning/1,
+         both_spellings_of_one_backend_are_a_clear_error/1,
+         an_array_in_the_old_spelling_is_told_to_use_handlers/1,
          push_has_its_defaults/1,
          backends_have_their_own_options_as_modules/1,
          the_configuration_of_the_examples_is_valid/1]).
@@ -95,6 +101,14 @@ both_spellings_of_http_handlers_mean_the_same(Config) ->
     ?assertEqual(#{handlers => []}, module_opts(mod_event_pusher_http,
                                                 "[modules.mod_event_pusher.http]", Config)).
 
+%% Confirms names and ranges, and that nothing is there by default.
+handlers_may_say_how_they_retry(Config) ->
+    Toml = "[[modules.mod_event_pusher.http.handlers]]\nretry_count = 0\nretry_time_ms = 0\n"
+           "[modules.mod_event_pusher.http.queue]\nmax_events = 10",
+    ?assertMatch(#{handlers := [#{retry_count := 0, retry_time_ms := 0}],
+                   queue := #{max_events := 10}},
+                 module_opts(mod_event_pusher_http, Toml, Config)).
+
 %% Confirms that handlers are compared after processing.
 two_equal_http_handlers_are_an_error(Config) ->
     Toml = "[modules.mod_event_pusher.http]\nhandlers = [{path = \"/a\"}, {path = \"a\"}]",
@@ -122,6 +136,78 @@ absent_exchanges_of_rabbit_stay_absent(Config) ->
                          sent_topic => <<"groupchat_msg_sent">>,
                          recv_topic => <<"groupchat_msg_recv">>}},
                  Parse([Section, ".groupchat_msg_exchange]\ntype = \"fanout\"\ndurable = true"])).
+
+%% Confirms the keys of a pool's connection and their defaults.
+rabbit_may_have_its_own_connection(Config) ->
+    Parse = fun(Lines) ->
+        Toml = ["[modules.mod_event_pusher.rabbit.connection]\n" | lists:join("\n", Lines)],
+        maps:get(connection, module_opts(mod_event_pusher_rabbit, Toml, Config))
+    end,
+    ?assertEqual(#{host => "localhost", port => 5672, username => <<"guest">>,
+                   password => <<"guest">>, virtual_host => <<"/">>, confirms_enabled => false},
+                 Parse([])),
+    ?assertMatch(#{host := "mq", port := 5671, username := <<"u">>, password := <<"p">>,
+                   virtual_host := <<"v">>, confirms_enabled := true,
+                   reconnect := #{attempts := 3, delay := 500},
+                   tls := #{verify_mode := none}},
+                 Parse(["host = \"mq\"", "port = 5671", "username = \"u\"", "password = \"p\"",
+                        "virtual_host = \"v\"", "confirms_enabled = true",
+                        "reconnect = {attempts = 3, delay = 500}",
+                        "tls.verify_mode = \"none\""])).
+
+%% Confirms types and ranges of the keys that are ours.
+each_bad_value_of_http_and_rabbit_is_named(Config) ->
+    Bad = [{"http", "handlers = [{retry_count = -1}]"},
+           {"http", "handlers = [{retry_time_ms = \"soon\"}]"},
+           {"http", "handlers = [{callback_module = \"no_such_module\"}]"},
+           {"http", "queue.max_bytes = 0"},
+           {"rabbit", "connection.port = 70000"},
+           {"rabbit", "connection.host = \"\""},
+           {"rabbit", "connection.reconnect.delay = -1"},
+           {"rabbit", "connection.confirms_enabled = 1"},
+           {"rabbit", "chat_msg_exchange.name = \"\""},
+           {"rabbit", "presence_exchange.sent_topic = \"x\""}],
+    [?assertMatch([_], errors(["[modules.mod_event_pusher.", Backend, "]\n", Line], Config))
+     || {Backend, Line} <- Bad].
+
+%% Confirms that each becomes what today's spelling becomes, and the one line that is logged.
+the_old_spelling_of_every_backend_is_accepted_with_a_warning(Config) ->
+    ok = log_capture:start(),
+    Old = re:replace(sns_toml([]), "mod_event_pusher.sns", "mod_event_pusher.backend.sns"),
+    Toml = [Old, "\n[modules.mod_event_pusher.backend.http]\npool_name = \"other\"\npath = \"/a\"\n"
+                 "[modules.mod_event_pusher.backend.rabbit.presence_exchange]\n"
+                 "name = \"p\"\n"],
+    #{http := Http, sns := Sns, rabbit := Rabbit} = Opts =
+        module_opts(mod_event_pusher, Toml, Config),
+    ok = log_capture:stop(),
+    ?assertNot(is_map_key(backend, Opts)),
+    ?assertEqual(#{handlers => [#{pool_name => other, path => <<"a">>,
+                                  callback_module => mod_event_pusher_http_defaults}]}, Http),
+    ?assertEqual(sns([], Config), Sns),
+    ?assertMatch(#{presence_exchange := #{name := <<"p">>}}, Rabbit),
+    ?assertEqual(Http, module_opts(mod_event_pusher_http, Toml, Config)),
+    ?assertMatch([#{backends := [http, rabbit, sns],
+                    text := <<"Write [modules.mod_event_pusher.http]", _/binary>>}],
+                 log_capture:rest(event_pusher_old_option)).
+
+%% Confirms that one backend in each spelling is fine.
+both_spellings_of_one_backend_are_a_clear_error(Config) ->
+    Toml = "[modules.mod_event_pusher.http]\nhandlers = []\n"
+           "[modules.mod_event_pusher.backend.http]\n",
+    ?assertMatch([#{what := backend_configured_twice, backends := [http],
+                    text := <<"A backend may be in [modules.mod_event_pusher]", _/binary>>}],
+                 errors(Toml, Config)),
+    Mixed = [sns_toml([]), "\n[modules.mod_event_pusher.backend.http]\n"],
+    ?assertMatch(#{sns := _, http := _}, module_opts(mod_event_pusher, Mixed, Config)).
+
+%% Confirms what the server tells who tries.
+an_array_in_the_old_spelling_is_told_to_use_handlers(Config) ->
+    Toml = "[[modules.mod_event_pusher.backend.http]]\npath = \"/a\"\n"
+           "[[modules.mod_event_pusher.backend.http]]\npath = \"/b\"\n",
+    [#{reason := Reason} = Error] = errors(Toml, Config),
+    ?assertMatch(#{toml_path := <<"modules.mod_event_pusher.backend.http">>}, Error),
+    ?assertMatch({match, _}, re:run(io_lib:format("~p", [Reason]),
+                                    "several handlers go to modules.mod_event_pusher.http.handlers")).
 
 %% Confirms the defaults and the patterns of virtual hosts. The default storage is the server's own
 %% module as long as there is none of ours, and is not looked for here.

@@ -48,7 +48,7 @@
 -define(ALICE, <<"alice@localhost/phone">>).
 -define(BOB, <<"bob@localhost/laptop">>).
 -define(WAIT, 20000).
--define(LABELS, #{host_type => ?HT, backend => sns}).
+-define(LABELS, #{host_type => ?HT, backend => sns, pool_tag => pusher_sns}).
 
 all() ->
     [Case || {Case, 1} <- ?MODULE:module_info(exports), is_case(atom_to_list(Case))].

@@ -1,20 +1,23 @@
 -module(event_pusher).
 -moduledoc "Pools that deliver messages in the background: start, stop, push, look inside.".
 
--export([start_pool/3, stop_pool/1, push/2, stats/1]).
--export_type([name/0, settings/0, target/0, message/0, json/0, attribute/0]).
+-export([start_pool/3, stop_pools/1, push/2, stats/1]).
+-export_type([name/0, settings/0, target/0, tls/0, message/0, json/0, attribute/0]).
 -export_type([stats/0, report/0, report_to/0, drop_reason/0]).
 
--doc "A pool's name: the backend and the host type it serves.".
--type name() :: {atom(), binary()}.
+-doc "A pool's name: the backend and the host type it serves, and what tells several apart.".
+-type name() :: {atom(), binary()} | {atom(), binary(), pos_integer()}.
 
 -doc "What a pool may hold, how hard it tries, and where it delivers. Times in milliseconds.".
 -type settings() :: #{
     pool_size := pos_integer(),
+    %% Pools of one limit and size have no more than pool_size attempts under way together.
+    limit => binary(),
     max_events := pos_integer(),
     max_bytes := pos_integer(),
-    retry_count := non_neg_integer(),
+    retry_count := non_neg_integer() | infinity,
     retry_time_ms := non_neg_integer(),
+    retry_max_ms := non_neg_integer(),
     drain_timeout_ms := non_neg_integer(),
     target := target()
 }.
@@ -28,9 +31,44 @@
     publish_batch := boolean(),
     connect_timeout_ms := pos_integer(),
     request_timeout_ms := pos_integer()
+} | #{
+    target := http,
+    host := binary(),
+    path_prefix := binary(),
+    path := binary(),
+    tls := tls(),
+    connect_timeout_ms := pos_integer(),
+    request_timeout_ms := non_neg_integer()
+} | #{
+    target := rabbit,
+    host := binary(),
+    port := inet:port_number(),
+    username := binary(),
+    password := binary(),
+    virtual_host := binary(),
+    connection_name := binary(),
+    confirms := boolean(),
+    tls := tls() | none,
+    reconnect_delay_ms := non_neg_integer(),
+    reconnect_max_ms := non_neg_integer(),
+    exchanges := [{Section :: binary(), Name :: binary(), Type :: binary(), Durable :: boolean()}]
 }.
 
--doc "One event for one destination. Messages of one group keep their order.".
+-doc "The server's client TLS options. Files are PEM; the password is that of the key.".
+-type tls() :: #{
+    verify_mode := peer | selfsigned_peer | none,
+    disconnect_on_failure := boolean(),
+    cacertfile => binary(),
+    certfile => binary(),
+    keyfile => binary(),
+    password => binary(),
+    ciphers => binary(),
+    versions := [binary()],
+    server_name := default | disabled | binary()
+}.
+
+-doc "One event for one destination. Messages of one group keep their order. For HTTP, attributes
+are headers; for RabbitMQ, the destination is an exchange and the group the routing key.".
 -type message() :: #{
     destination := binary(),
     body := binary() | json(),
@@ -63,8 +101,17 @@
     in_flight := non_neg_integer(),
     oldest_ms := non_neg_integer(),
     batch_limit := pos_integer(),
+    %% Of the connection that a target keeps; none for a target without one.
+    connection := none | down | up | blocked,
+    connections_opened := non_neg_integer(),
+    connections_lost := non_neg_integer(),
+    connections_failed := non_neg_integer(),
+    connection_cause := binary() | undefined,
+    %% What somebody has to mend, as a declaration that the broker refuses.
+    connection_refused := binary() | undefined,
     %% Only in reports:
     times_us => [non_neg_integer()],
+    attempt_times_us => [non_neg_integer()],
     last_rejected => binary() | undefined,
     last_exhausted => binary() | undefined,
     last_retried => binary() | undefined
@@ -87,10 +134,12 @@ start_pool(Name, Settings, ReportTo) ->
         {error, {Reason, _Child}} -> {error, Reason}
     end.
 
-%% Drains the pool up to its deadline and ends it; a last report tells what was dropped.
--spec stop_pool(name()) -> ok | {error, not_found}.
-stop_pool(Name) ->
-    event_pusher_sup:stop_pool(Name).
+%% Drains the pools, all at the same time and each up to its deadline, and ends them; a last report
+%% of each tells what was dropped.
+-spec stop_pools([name()]) -> ok.
+stop_pools(Names) ->
+    event_pusher_pool:drain(event_pusher_sup:owners(Names)),
+    lists:foreach(fun event_pusher_sup:stop_pool/1, Names).
 
 %% Hands a message over to the pool. Takes microseconds and never waits.
 -spec push(name(), message()) -> ok | {error, full | closed}.

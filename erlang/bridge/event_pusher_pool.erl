@@ -3,7 +3,7 @@
 
 -behaviour(gen_server).
 
--export([start_link/3, handle/1]).
+-export([start_link/3, handle/1, drain/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -include_lib("kernel/include/logger.hrl").
@@ -36,6 +36,13 @@ handle(Name) ->
         Pool -> {ok, Pool}
     end.
 
+%% Lets the owners drain their pools, all at the same time; returns when they have. An owner that
+%% ends meanwhile has drained its pool, too.
+-spec drain([pid()]) -> ok.
+drain(Owners) ->
+    Requests = [gen_server:send_request(Owner, drain) || Owner <- Owners],
+    lists:foreach(fun(Request) -> gen_server:receive_response(Request, infinity) end, Requests).
+
 -spec init({event_pusher:name(), hidden(), event_pusher:report_to()}) ->
     {ok, state()} | {stop, term()}.
 init({Name, Hidden, ReportTo}) ->
@@ -51,13 +58,15 @@ init({Name, Hidden, ReportTo}) ->
                 drain_timeout_ms => Drain,
                 interval_ms => application:get_env(event_pusher, report_interval_ms, 5000),
                 report_to => ReportTo,
-                previous => event_pusher_nif:stats(Pool)
+                previous => at_start(event_pusher_nif:stats(Pool))
             })};
         {error, Reason} ->
             {stop, Reason}
     end.
 
--spec handle_call(term(), gen_server:from(), state()) -> {reply, {error, unknown}, state()}.
+-spec handle_call(term(), gen_server:from(), state()) -> {reply, ok | {error, unknown}, state()}.
+handle_call(drain, _From, #{pool := Pool, drain_timeout_ms := Drain} = State) ->
+    {reply, ok, report(event_pusher_nif:stop_pool(Pool, Drain), State)};
 handle_call(_Request, _From, State) ->
     {reply, {error, unknown}, State}.
 
@@ -99,6 +108,15 @@ start_native(Settings) ->
     catch
         error:badarg -> {error, bad_settings}
     end.
+
+%% What was counted already is for the first report to tell.
+-spec at_start(event_pusher:stats()) -> event_pusher:stats().
+at_start(#{batch_limit := BatchLimit} = Stats) ->
+    Zero = fun(_Key, Value) when is_integer(Value) -> 0;
+              (connection, _State) -> none;
+              (_Cause, _Value) -> undefined
+           end,
+    (maps:map(Zero, Stats))#{batch_limit := BatchLimit}.
 
 -spec report_later(state()) -> state().
 report_later(#{interval_ms := Interval} = State) ->

@@ -3,7 +3,7 @@
 
 -behaviour(supervisor).
 
--export([start_link/0, start_pool/3, stop_pool/1]).
+-export([start_link/0, start_pool/3, stop_pool/1, owners/1]).
 -export([init/1]).
 
 -spec start_link() -> {ok, pid()} | {error, term()}.
@@ -16,9 +16,19 @@ start_pool(Name, #{drain_timeout_ms := Drain} = Settings, ReportTo) ->
     supervisor:start_child(?MODULE, #{
         id => Name,
         start => {event_pusher_pool, start_link, [Name, fun() -> Settings end, ReportTo]},
-        %% The owner drains its pool in terminate/2, which takes as long as the drain may take.
-        shutdown => Drain + 5000
+        %% The owner drains its pool in terminate/2, which takes as long as the drain may take and
+        %% a target to close.
+        shutdown => Drain + 8000
     }).
+
+%% The owners of those of the pools that run.
+-spec owners([event_pusher:name()]) -> [pid()].
+owners(Names) ->
+    case whereis(?MODULE) of
+        undefined -> [];
+        Sup -> [Owner || {Name, Owner, _, _} <- supervisor:which_children(Sup), is_pid(Owner),
+                         lists:member(Name, Names)]
+    end.
 
 -spec stop_pool(event_pusher:name()) -> ok | {error, not_found}.
 stop_pool(Name) ->

@@ -1,18 +1,29 @@
 -module(event_pusher_backend).
 -moduledoc "What backends with a pool share: the option queue, metrics, log lines, isolation.".
 
--export([queue_spec/0, start_pool/3, stop_pool/2, instrumentation/2, isolate/3, unavailable/2]).
+-export([queue_spec/0, start_pool/4, stop_pools/1, instrumentation/1, isolate/2]).
+-export([body/1, number_text/1, unavailable/2]).
 %% Called by the owner of the pool
 -export([report/4]).
+
+-export_type([backend/0, labels/0]).
 
 -include("mongoose_config_spec.hrl").
 -include_lib("kernel/include/logger.hrl").
 
--type backend() :: sns.
+-type backend() :: http | push | rabbit | sns.
+%% Of metrics, log lines and errors. A pool tag is what the server calls the pool of a backend.
+-type labels() :: #{host_type := mongooseim:host_type(), backend := backend(), pool_tag := atom()}.
 
 %% Deliveries and drops are counted per event, retries per event and attempt.
 -define(EVENTS, event_pusher_events).
 -define(QUEUE, event_pusher_queue).
+-define(CONNECTION, event_pusher_connection).
+
+%% The longest wait between two attempts, unless the receiver asks for more.
+-define(RETRY_MAX_MS, 60000).
+
+%% Options
 
 %% The optional section queue of a backend: how much may wait, and for how long at the stop.
 -spec queue_spec() -> #section{}.
@@ -28,56 +39,75 @@ queue_opts(Opts) ->
     Defaults = #{max_events => 100000, max_bytes => 64 * 1024 * 1024, drain_timeout_ms => 5000},
     maps:merge(Defaults, maps:get(queue, Opts, #{})).
 
-%% Starts the pool of a backend; settings are those that the option queue does not give.
--spec start_pool(backend(), mongooseim:host_type(), #{settings := map(), opts := map()}) -> ok.
-start_pool(Backend, HostType, #{settings := Settings, opts := Opts}) ->
+%% Pools
+
+%% Starts a pool of a backend; settings are those that the option queue does not give.
+-spec start_pool(event_pusher:name(), labels(), #{settings := map(), opts := map()},
+                 event_pusher:report_to()) -> ok.
+start_pool(Name, Labels, #{settings := Settings, opts := Opts}, ReportTo) ->
     {ok, _} = application:ensure_all_started(event_pusher),
-    PoolSettings = maps:merge(Settings, queue_opts(Opts)),
-    ReportTo = {?MODULE, report, [Backend, HostType]},
-    case event_pusher:start_pool({Backend, HostType}, PoolSettings, ReportTo) of
-        ok ->
-            ok;
-        {error, Reason} ->
-            error(#{what => event_pusher_pool_not_started, backend => Backend,
-                    host_type => HostType, reason => Reason})
+    Defaults = #{retry_max_ms => ?RETRY_MAX_MS},
+    PoolSettings = maps:merge(maps:merge(Defaults, queue_opts(Opts)), Settings),
+    case event_pusher:start_pool(Name, PoolSettings, ReportTo) of
+        ok -> ok;
+        {error, Reason} -> error(Labels#{what => event_pusher_pool_not_started, reason => Reason})
     end.
 
--spec stop_pool(backend(), mongooseim:host_type()) -> ok.
-stop_pool(Backend, HostType) ->
-    _ = event_pusher:stop_pool({Backend, HostType}),
-    ok.
+%% Drains the pools at the same time.
+-spec stop_pools([event_pusher:name()]) -> ok.
+stop_pools(Names) ->
+    event_pusher:stop_pools(Names).
 
 %% Refuses to start a backend whose options are accepted but which cannot deliver yet.
--spec unavailable(http | push | rabbit, mongooseim:host_type()) -> no_return().
+-spec unavailable(push, mongooseim:host_type()) -> no_return().
 unavailable(Backend, HostType) ->
     error(#{what => event_pusher_backend_unavailable, backend => Backend, host_type => HostType,
-            text => <<"This version of event_pusher delivers to SNS only: "
-                      "remove the backend's section or use the server's own modules">>}).
+            text => <<"This version of event_pusher has no push notifications yet: "
+                      "remove the section push or use the server's own modules">>}).
+
+%% Messages
+
+%% The text of the first body, if there is one.
+-spec body(exml:element()) -> binary() | none.
+body(Packet) ->
+    case exml_query:subelements(Packet, <<"body">>) of
+        [Body | _] -> exml_query:cdata(Body);
+        [] -> none
+    end.
+
+%% Whole numbers in full, others as short as they can be read back.
+-spec number_text(number()) -> binary().
+number_text(Number) when is_integer(Number) -> integer_to_binary(Number);
+number_text(Number) -> float_to_binary(Number, [short]).
 
 %% Metrics
 
--spec instrumentation(backend(), mongooseim:host_type()) -> [mongoose_instrument:spec()].
-instrumentation(Backend, HostType) ->
-    Labels = #{host_type => HostType, backend => Backend},
+-spec instrumentation(labels()) -> [mongoose_instrument:spec()].
+instrumentation(#{backend := Backend} = Labels) ->
     [{?EVENTS, Labels, #{metrics => #{delivered => spiral, rejected => spiral,
                                       exhausted => spiral, closed => spiral, full => spiral,
                                       retried => spiral, time => histogram}}},
      {?QUEUE, Labels, #{metrics => #{events => gauge, bytes => gauge, in_flight => gauge,
-                                     oldest_ms => gauge}}}].
+                                     oldest_ms => gauge}}}
+     | [{?CONNECTION, Labels, #{metrics => #{up => gauge, blocked => gauge, opened => spiral,
+                                             lost => spiral, failed => spiral}}}
+        || Backend =:= rabbit]].
 
-%% Turns what happened between two reports into measurements and log lines.
--spec report(event_pusher:report(), event_pusher:report(), backend(), mongooseim:host_type()) -> ok.
-report(Previous, Report, Backend, HostType) ->
-    Labels = #{host_type => HostType, backend => Backend},
+%% Turns what happened in a pool between two reports into measurements and log lines. Levels are
+%% those of all pools that have the same labels.
+-spec report(event_pusher:report(), event_pusher:report(), labels(), [event_pusher:name()]) -> ok.
+report(Previous, Report, Labels, Names) ->
     Counts = counts(Previous, Report),
     measure(Counts, Report, Labels),
+    measure_levels(Labels, Names),
     log_drops(Counts, Report, Labels),
     log_retries(Counts, Report, Labels),
-    log_batching(Previous, Report, Labels).
+    log_batching(Previous, Report, Labels),
+    report_connection(Previous, Report, Labels).
 
 -spec counts(event_pusher:report(), event_pusher:report()) -> #{atom() => non_neg_integer()}.
 counts(Previous, Report) ->
-    Since = fun(Keys) -> lists:sum([maps:get(K, Report) - maps:get(K, Previous) || K <- Keys]) end,
+    Since = fun(Keys) -> lists:sum([since(Key, Previous, Report) || Key <- Keys]) end,
     #{delivered => Since([delivered]),
       rejected => Since([rejected]),
       exhausted => Since([exhausted]),
@@ -85,17 +115,30 @@ counts(Previous, Report) ->
       full => Since([refused_full]),
       retried => Since([retried])}.
 
-measure(Counts, #{times_us := Times} = Report, Labels) ->
+-spec since(atom(), event_pusher:report(), event_pusher:report()) -> non_neg_integer().
+since(Key, Previous, Report) ->
+    maps:get(Key, Report) - maps:get(Key, Previous).
+
+measure(Counts, #{times_us := Times}, Labels) ->
+    execute_some(?EVENTS, Labels, Counts),
+    lists:foreach(fun(Time) -> mongoose_instrument:execute(?EVENTS, Labels, #{time => Time}) end,
+                  Times).
+
+%% Nothing is executed for what did not happen.
+execute_some(Event, Labels, Counts) ->
     case maps:filter(fun(_Key, Count) -> Count > 0 end, Counts) of
         None when map_size(None) =:= 0 -> ok;
-        Some -> mongoose_instrument:execute(?EVENTS, Labels, Some)
-    end,
-    lists:foreach(fun(Time) -> mongoose_instrument:execute(?EVENTS, Labels, #{time => Time}) end,
-                  Times),
-    #{queue_events := Events, queue_bytes := Bytes, in_flight := InFlight, oldest_ms := Oldest} =
-        Report,
-    mongoose_instrument:execute(?QUEUE, Labels, #{events => Events, bytes => Bytes,
-                                                  in_flight => InFlight, oldest_ms => Oldest}).
+        Some -> mongoose_instrument:execute(Event, Labels, Some)
+    end.
+
+measure_levels(Labels, Names) ->
+    All = [Stats || Name <- Names, {ok, Stats} <- [event_pusher:stats(Name)]],
+    Of = fun(Key) -> [maps:get(Key, Stats) || Stats <- All] end,
+    Levels = #{events => lists:sum(Of(queue_events)), bytes => lists:sum(Of(queue_bytes)),
+               in_flight => lists:sum(Of(in_flight)), oldest_ms => lists:max([0 | Of(oldest_ms)])},
+    mongoose_instrument:execute(?QUEUE, Labels, Levels).
+
+%% Log lines
 
 log_drops(Counts, Report, Labels) ->
     Causes = [{rejected, maps:get(last_rejected, Report)},
@@ -123,20 +166,71 @@ log_batching(#{batch_limit := Before}, #{batch_limit := 1}, Labels) when Before 
 log_batching(_Previous, _Report, _Labels) ->
     ok.
 
+%% The connection that a pool keeps
+
+report_connection(Previous, #{connection := State} = Report, Labels) when State =/= none ->
+    mongoose_instrument:execute(?CONNECTION, Labels, #{up => level(State =/= down),
+                                                       blocked => level(State =:= blocked)}),
+    Changes = maps:from_list([{Key, since(Counter, Previous, Report)}
+                              || {Key, Counter} <- [{opened, connections_opened},
+                                                    {lost, connections_lost},
+                                                    {failed, connections_failed}]]),
+    execute_some(?CONNECTION, Labels, Changes),
+    log_connection(connection_change(Previous, Report, Changes), Changes, Report, Labels),
+    log_refusal(Previous, Report, Labels);
+report_connection(_Previous, _Report, _Labels) ->
+    ok.
+
+level(true) -> 1;
+level(false) -> 0.
+
+%% What is worth a line: once per change, and the first failure of all.
+-spec connection_change(event_pusher:report(), event_pusher:report(), map()) ->
+    none | down | up | blocked.
+connection_change(_Previous, #{connection := up}, #{opened := Opened}) when Opened > 0 -> up;
+connection_change(#{connection := blocked}, #{connection := up}, _Changes) -> up;
+connection_change(#{connection := blocked}, #{connection := blocked}, #{lost := 0}) -> none;
+connection_change(_Previous, #{connection := blocked}, _Changes) -> blocked;
+connection_change(_Previous, #{connection := down}, #{lost := Lost}) when Lost > 0 -> down;
+connection_change(#{connections_failed := 0, connections_opened := 0}, #{connection := down},
+                  #{failed := Failed}) when Failed > 0 -> down;
+connection_change(_Previous, _Report, _Changes) -> none.
+
+log_connection(none, _Changes, _Report, _Labels) ->
+    ok;
+log_connection(up, #{lost := Lost}, _Report, Labels) ->
+    ?LOG_NOTICE(Labels#{what => event_pusher_connection_up, lost => Lost});
+log_connection(Change, #{lost := Lost, failed := Failed}, #{connection_cause := Cause}, Labels) ->
+    What = case Change of
+               down -> event_pusher_connection_down;
+               blocked -> event_pusher_connection_blocked
+           end,
+    ?LOG_WARNING(Labels#{what => What, lost => Lost, failed_attempts => Failed,
+                         last_cause => Cause}).
+
+%% Somebody has to mend it, so it is told once, and again when it has changed.
+log_refusal(#{connection_refused := Same}, #{connection_refused := Same}, _Labels) ->
+    ok;
+log_refusal(_Previous, #{connection_refused := undefined}, Labels) ->
+    ?LOG_NOTICE(Labels#{what => event_pusher_connection_accepted,
+                        text => <<"The broker accepts what it refused before">>});
+log_refusal(_Previous, #{connection_refused := Refused}, Labels) ->
+    ?LOG_ERROR(Labels#{what => event_pusher_connection_refused, reason => Refused,
+                       text => <<"The broker refuses this. Events wait; it is tried again">>}).
+
 %% Isolation
 
 %% Runs what pushes one event. A crash, as in a plugin, costs that event and nothing else.
--spec isolate(backend(), mongooseim:host_type(), fun(() -> term())) -> ok.
-isolate(Backend, HostType, Push) ->
+-spec isolate(labels(), fun(() -> term())) -> ok.
+isolate(Labels, Push) ->
     try Push() of
         _ -> ok
     catch
         Class:Reason:Stacktrace ->
-            ?LOG_ERROR(#{what => event_pusher_event_failed, backend => Backend,
-                         host_type => HostType, class => Class, reason => kind(Reason),
-                         stacktrace => [without_args(Entry) || Entry <- Stacktrace]})
+            ?LOG_ERROR(Labels#{what => event_pusher_event_failed, class => Class,
+                               reason => kind(Reason),
+                               stacktrace => [without_args(Entry) || Entry <- Stacktrace]})
     end.
-
 %% Reasons and arguments hold the packet: only their kind is shown.
 -spec kind(term()) -> term().
 kind(Reason) when is_atom(Reason) -> Reason;

@@ -10,11 +10,14 @@
 -export([config_metrics/1]).
 %% API
 -export([push_event/2]).
+%% Option processor
+-export([accept_old_spelling/1]).
 
 -export_type([event/0, metadata/0, push_event_acc/0, push_event_params/0]).
 
 -include("mod_event_pusher_events.hrl").
 -include("mongoose_config_spec.hrl").
+-include_lib("kernel/include/logger.hrl").
 
 -type event() :: #user_status_event{} | #chat_event{} | #unack_msg_event{}.
 -type metadata() :: #{atom() => atom() | binary() | number()}.
@@ -42,9 +45,30 @@ deps(_HostType, Opts) ->
 
 -spec config_spec() -> #section{}.
 config_spec() ->
-    Items = [{atom_to_binary(Backend), (backend_module(Backend)):config_spec()}
-             || Backend <- ?BACKENDS],
-    #section{items = maps:from_list(Items)}.
+    Items = maps:from_list([{atom_to_binary(Backend), (backend_module(Backend)):config_spec()}
+                            || Backend <- ?BACKENDS]),
+    Old = #section{items = Items#{<<"http">> := mod_event_pusher_http:old_config_spec()}},
+    #section{items = Items#{<<"backend">> => Old},
+             process = fun ?MODULE:accept_old_spelling/1}.
+
+%% Older manuals have [modules.mod_event_pusher.backend.sns] where today's have no `backend'.
+-spec accept_old_spelling(gen_mod:module_opts()) -> gen_mod:module_opts().
+accept_old_spelling(#{backend := Old} = Opts) ->
+    New = maps:remove(backend, Opts),
+    case maps:keys(maps:with(maps:keys(Old), New)) of
+        [] ->
+            ?LOG_WARNING(#{what => event_pusher_old_option, backends => maps:keys(Old),
+                           text => <<"Write [modules.mod_event_pusher.http] in place of "
+                                     "[modules.mod_event_pusher.backend.http], and likewise for "
+                                     "the other backends">>}),
+            maps:merge(New, Old);
+        Twice ->
+            error(#{what => backend_configured_twice, backends => Twice,
+                    text => <<"A backend may be in [modules.mod_event_pusher] or in its older form "
+                              "[modules.mod_event_pusher.backend], not in both">>})
+    end;
+accept_old_spelling(Opts) ->
+    Opts.
 
 -spec supported_features() -> [dynamic_domains].
 supported_features() ->

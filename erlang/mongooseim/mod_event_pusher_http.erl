@@ -1,39 +1,233 @@
 -module(mod_event_pusher_http).
--moduledoc "Accepts the options of the HTTP backend; refuses to start until the backend is there.".
+-moduledoc "Posts messages to HTTP receivers, as callback modules decide.".
 
 -behaviour(gen_mod).
+-behaviour(mongoose_module_metrics).
 
--export([start/2, stop/1, config_spec/0, supported_features/0]).
-%% Option processor
--export([fix_path/1]).
+%% gen_mod callbacks
+-export([start/2, stop/1, hooks/1, config_spec/0, supported_features/0, instrumentation/1]).
+%% Hook handler
+-export([push_event/3]).
+%% Option processors
+-export([fix_path/1, old_config_spec/0, handler_in_list/1]).
+%% Called by the owners of the pools
+-export([report/5]).
 
+-export_type([opts/0, headers/0]).
+
+-include("mod_event_pusher_events.hrl").
 -include("mongoose_config_spec.hrl").
 
--spec start(mongooseim:host_type(), gen_mod:module_opts()) -> no_return().
-start(HostType, _Opts) ->
-    event_pusher_backend:unavailable(http, HostType).
+-doc "The options of the handler, and the metadata that filters added to the event.".
+-type opts() :: #{pool_name := atom(), path := binary(), callback_module := module(),
+                  metadata := mod_event_pusher:metadata(), _ => _}.
+-type headers() :: [{Name :: binary(), Value :: binary()}].
+
+-doc "Whether an event is posted: only if exactly `true`.".
+-callback should_make_req(mongoose_acc:t(), in | out, Packet :: exml:element(),
+                          From :: jid:jid(), To :: jid:jid(), opts()) -> boolean().
+-callback prepare_headers(mongoose_acc:t(), in | out, Domain :: jid:lserver(),
+                          Message :: binary(), Sender :: jid:luser(), Receiver :: jid:luser(),
+                          opts()) -> headers().
+-callback prepare_body(mongoose_acc:t(), in | out, Domain :: jid:lserver(),
+                       Message :: binary(), Sender :: jid:luser(), Receiver :: jid:luser(),
+                       opts()) -> binary().
+
+%% A handler with the pool that delivers for it.
+-type handler() :: #{name := event_pusher:name(), labels := event_pusher_backend:labels(),
+                     opts := map()}.
+
+-define(KEY(HostType), {?MODULE, HostType}).
+-define(SENT, mod_event_pusher_http_sent).
+-define(CONNECT_TIMEOUT_MS, 5000).
+-define(RETRY_COUNT, 2).
+-define(RETRY_TIME_MS, 50).
+
+%% gen_mod callbacks
+
+%% Each handler has a queue and workers of its own; those of one outgoing pool share its limit.
+-spec start(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
+start(HostType, #{handlers := Options} = Opts) ->
+    Handlers = handlers(HostType, Options),
+    Pools = [outgoing_pool(HostType, Handler) || Handler <- Options],
+    try
+        lists:foreach(fun({Handler, Pool}) -> start_pool(Handler, Pool, Opts, Handlers) end,
+                      lists:zip(Handlers, Pools))
+    catch
+        Class:Reason:Stacktrace ->
+            %% Those that have started already.
+            event_pusher_backend:stop_pools(names(Handlers)),
+            erlang:raise(Class, Reason, Stacktrace)
+    end,
+    persistent_term:put(?KEY(HostType), Handlers).
 
 -spec stop(mongooseim:host_type()) -> ok.
-stop(_HostType) ->
+stop(HostType) ->
+    event_pusher_backend:stop_pools(names(persistent_term:get(?KEY(HostType), []))),
+    _ = persistent_term:erase(?KEY(HostType)),
     ok.
+
+-spec hooks(mongooseim:host_type()) -> gen_hook:hook_list().
+hooks(HostType) ->
+    [{push_event, HostType, fun ?MODULE:push_event/3, #{}, 50}].
 
 -spec config_spec() -> #section{}.
 config_spec() ->
-    Path = #option{type = binary, process = fun ?MODULE:fix_path/1},
-    Handler = #section{items = #{<<"pool_name">> => #option{type = atom, validate = pool_name},
-                                 <<"path">> => Path,
-                                 <<"callback_module">> => #option{type = atom, validate = module}},
-                       defaults = #{<<"pool_name">> => http_pool,
-                                    <<"path">> => <<>>,
-                                    <<"callback_module">> => mod_event_pusher_http_defaults}},
-    #section{items = #{<<"handlers">> => #list{items = Handler, validate = unique}},
+    #section{items = #{<<"handlers">> => #list{items = handler_spec(), validate = unique},
+                       <<"queue">> => event_pusher_backend:queue_spec()},
              defaults = #{<<"handlers">> => []}}.
+
+%% The section of older manuals: one handler, whose options stand where handlers is today. The
+%% server's parser cannot read an array of tables in this place; of the spec in its error message,
+%% the atom is what the reader needs. No key in a file can be an atom.
+-spec old_config_spec() -> #section{}.
+old_config_spec() ->
+    #section{items = Items} = Handler = handler_spec(),
+    Hint = 'several handlers go to modules.mod_event_pusher.http.handlers',
+    Handler#section{items = Items#{Hint => #option{type = boolean}},
+                    process = fun ?MODULE:handler_in_list/1}.
+
+-spec handler_spec() -> #section{}.
+handler_spec() ->
+    Path = #option{type = binary, process = fun ?MODULE:fix_path/1},
+    Number = #option{type = integer, validate = non_negative},
+    #section{items = #{<<"pool_name">> => #option{type = atom, validate = pool_name},
+                       <<"path">> => Path,
+                       <<"callback_module">> => #option{type = atom, validate = module},
+                       <<"retry_count">> => Number,
+                       <<"retry_time_ms">> => Number},
+             defaults = #{<<"pool_name">> => http_pool,
+                          <<"path">> => <<>>,
+                          <<"callback_module">> => mod_event_pusher_http_defaults}}.
+
+-spec handler_in_list(map()) -> gen_mod:module_opts().
+handler_in_list(Handler) ->
+    #{handlers => [Handler]}.
+
+%% Drops one leading slash: prefix and path are joined with one.
+-spec fix_path(binary()) -> binary().
+fix_path(<<"/", Path/binary>>) -> Path;
+fix_path(Path) -> Path.
 
 -spec supported_features() -> [dynamic_domains].
 supported_features() ->
     [dynamic_domains].
 
-%% Drops one leading slash: the prefix of the pool ends with one.
--spec fix_path(binary()) -> binary().
-fix_path(<<"/", Path/binary>>) -> Path;
-fix_path(Path) -> Path.
+-spec instrumentation(mongooseim:host_type()) -> [mongoose_instrument:spec()].
+instrumentation(HostType) ->
+    Handlers = gen_mod:get_module_opt(HostType, ?MODULE, handlers, []),
+    [{?SENT, #{host_type => HostType}, #{metrics => #{count => spiral, response_time => histogram,
+                                                      failure_count => spiral}}}
+     | [Spec || Tag <- lists:usort([Tag || #{pool_name := Tag} <- Handlers]),
+                Spec <- event_pusher_backend:instrumentation(labels(HostType, Tag))]].
+
+%% Hook handler
+
+-spec push_event(mod_event_pusher:push_event_acc(), mod_event_pusher:push_event_params(),
+                 #{host_type := mongooseim:host_type(), _ => _}) ->
+    {ok, mod_event_pusher:push_event_acc()}.
+push_event(#{acc := Acc} = HookAcc, #{event := #chat_event{} = Event}, #{host_type := HostType}) ->
+    Metadata = maps:get(metadata, HookAcc, #{}),
+    lists:foreach(
+        fun(#{labels := Labels} = Handler) ->
+            event_pusher_backend:isolate(Labels, fun() -> push(Handler, Acc, Event, Metadata) end)
+        end, persistent_term:get(?KEY(HostType))),
+    {ok, HookAcc};
+push_event(HookAcc, _Params, _Extra) ->
+    {ok, HookAcc}.
+
+%% A refusal is counted by the pool; the chat must not notice it.
+-spec push(handler(), mongoose_acc:t(), #chat_event{}, mod_event_pusher:metadata()) -> term().
+push(#{name := Name, opts := Handler}, Acc, Event, Metadata) ->
+    #chat_event{direction = Dir, from = From, to = To, packet = Packet} = Event,
+    #{callback_module := Module, path := Path} = Handler,
+    Opts = Handler#{metadata => Metadata},
+    case Module:should_make_req(Acc, Dir, Packet, From, To, Opts) of
+        true ->
+            Args = [Acc, Dir, jid:lserver(From), text(event_pusher_backend:body(Packet)),
+                    jid:luser(From), jid:luser(To), Opts],
+            Body = body(apply(Module, prepare_body, Args)),
+            Headers = headers(apply(Module, prepare_headers, Args)),
+            event_pusher:push(Name, #{destination => Path, body => Body, attributes => Headers});
+        _ ->
+            skip
+    end.
+
+-spec text(binary() | none) -> binary().
+text(none) -> <<>>;
+text(Text) -> Text.
+
+%% The callbacks' answers
+
+-spec body(binary()) -> binary().
+body(Body) when is_binary(Body) -> Body;
+body(_Other) -> error({bad_plugin_result, prepare_body}).
+
+-spec headers(headers()) -> [event_pusher:attribute()].
+headers(Headers) when is_list(Headers) -> [header(Header) || Header <- Headers];
+headers(_Other) -> error({bad_plugin_result, prepare_headers}).
+
+header({Name, Value}) when is_binary(Name), is_binary(Value) -> {Name, {binary, Value}};
+header(_Other) -> error({bad_plugin_result, prepare_headers}).
+
+%% Pools
+
+-spec handlers(mongooseim:host_type(), [map()]) -> [handler()].
+handlers(HostType, Options) ->
+    [#{name => {http, HostType, Number}, labels => labels(HostType, Tag), opts => Handler}
+     || {Number, #{pool_name := Tag} = Handler} <- lists:enumerate(Options)].
+
+-spec names([handler()]) -> [event_pusher:name()].
+names(Handlers) ->
+    [Name || #{name := Name} <- Handlers].
+
+-spec labels(mongooseim:host_type(), atom()) -> event_pusher_backend:labels().
+labels(HostType, Tag) ->
+    #{host_type => HostType, backend => http, pool_tag => Tag}.
+
+-spec outgoing_pool(mongooseim:host_type(), map()) -> event_pusher_outgoing:pool().
+outgoing_pool(HostType, #{pool_name := Tag} = Handler) ->
+    case event_pusher_outgoing:find(http, HostType, Tag) of
+        {ok, Pool} ->
+            Pool;
+        {error, not_configured} ->
+            Text = io_lib:format("The handler needs a section [outgoing_pools.http.~ts]", [Tag]),
+            error(#{what => event_pusher_http_pool_not_configured, host_type => HostType,
+                    pool_name => Tag, handler => Handler, text => iolist_to_binary(Text)})
+    end.
+
+-spec start_pool(handler(), event_pusher_outgoing:pool(), gen_mod:module_opts(), [handler()]) -> ok.
+start_pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Opts, Handlers) ->
+    #{opts := #{workers := Workers}, conn_opts := #{host := Host} = ConnOpts} = Pool,
+    #{path_prefix := Prefix, request_timeout := Timeout} = ConnOpts,
+    #{host_type := HostType} = Labels,
+    Tls = event_pusher_outgoing:tls(true, ConnOpts),
+    event_pusher_outgoing:warn_unverified(Labels, Tls),
+    Target = #{target => http,
+               host => unicode:characters_to_binary(Host),
+               path_prefix => Prefix,
+               path => maps:get(path, Handler),
+               tls => Tls,
+               connect_timeout_ms => ?CONNECT_TIMEOUT_MS,
+               request_timeout_ms => Timeout},
+    Settings = #{pool_size => Workers,
+                 limit => event_pusher_outgoing:limit_name(Pool),
+                 retry_count => maps:get(retry_count, Handler, ?RETRY_COUNT),
+                 retry_time_ms => maps:get(retry_time_ms, Handler, ?RETRY_TIME_MS),
+                 target => Target},
+    Siblings = [Sibling || #{name := Sibling, labels := L} <- Handlers, L =:= Labels],
+    ReportTo = {?MODULE, report, [HostType, Labels, Siblings]},
+    event_pusher_backend:start_pool(Name, Labels, #{settings => Settings, opts => Opts}, ReportTo).
+
+%% Feeds the server's own metric beside those that all backends have.
+-spec report(event_pusher:report(), event_pusher:report(), mongooseim:host_type(),
+             event_pusher_backend:labels(), [event_pusher:name()]) -> ok.
+report(Previous, #{attempt_times_us := Times} = Report, HostType, Labels, Names) ->
+    ok = event_pusher_backend:report(Previous, Report, Labels, Names),
+    Since = fun(Key) -> maps:get(Key, Report) - maps:get(Key, Previous) end,
+    Failed = [rejected, exhausted, closed, refused_full, refused_closed],
+    Counts = #{count => Since(delivered), failure_count => lists:sum(lists:map(Since, Failed))},
+    Measurements = [maps:filter(fun(_Key, Count) -> Count > 0 end, Counts)
+                    | [#{response_time => Time} || Time <- Times]],
+    lists:foreach(fun(Some) -> mongoose_instrument:execute(?SENT, #{host_type => HostType}, Some) end,
+                  [Some || Some <- Measurements, map_size(Some) > 0]).

@@ -55,12 +55,15 @@ start(HostType, Opts) ->
                  retry_count => RetryCount,
                  retry_time_ms => RetryTime,
                  target => Target},
-    event_pusher_backend:start_pool(sns, HostType, #{settings => Settings, opts => Opts}),
+    Name = name(HostType),
+    Labels = labels(HostType),
+    ReportTo = {event_pusher_backend, report, [Labels, [Name]]},
+    event_pusher_backend:start_pool(Name, Labels, #{settings => Settings, opts => Opts}, ReportTo),
     persistent_term:put(?KEY(HostType), publishing(Opts)).
 
 -spec stop(mongooseim:host_type()) -> ok.
 stop(HostType) ->
-    event_pusher_backend:stop_pool(sns, HostType),
+    event_pusher_backend:stop_pools([name(HostType)]),
     _ = persistent_term:erase(?KEY(HostType)),
     ok.
 
@@ -110,7 +113,7 @@ supported_features() ->
 -spec instrumentation(mongooseim:host_type()) -> [mongoose_instrument:spec()].
 instrumentation(HostType) ->
     [{?DROPPED_ATTRIBUTES, #{host_type => HostType}, #{metrics => #{count => spiral}}}
-     | event_pusher_backend:instrumentation(sns, HostType)].
+     | event_pusher_backend:instrumentation(labels(HostType))].
 
 %% Hook handler
 
@@ -119,7 +122,7 @@ instrumentation(HostType) ->
     {ok, mod_event_pusher:push_event_acc()}.
 push_event(HookAcc, #{event := Event}, #{host_type := HostType}) ->
     Metadata = maps:get(metadata, HookAcc, #{}),
-    event_pusher_backend:isolate(sns, HostType, fun() -> push(HostType, Event, Metadata) end),
+    event_pusher_backend:isolate(labels(HostType), fun() -> push(HostType, Event, Metadata) end),
     {ok, HookAcc}.
 
 %% A refusal is counted by the pool; the chat must not notice it.
@@ -130,8 +133,17 @@ push(HostType, Event, Metadata) ->
             skip;
         #{attributes := Own} = Notification ->
             Attributes = Own ++ metadata_attributes(HostType, Own, Metadata),
-            event_pusher:push({sns, HostType}, Notification#{attributes := Attributes})
+            event_pusher:push(name(HostType), Notification#{attributes := Attributes})
     end.
+
+-spec name(mongooseim:host_type()) -> event_pusher:name().
+name(HostType) ->
+    {sns, HostType}.
+
+%% The server calls the pool of this backend pusher_sns.
+-spec labels(mongooseim:host_type()) -> event_pusher_backend:labels().
+labels(HostType) ->
+    #{host_type => HostType, backend => sns, pool_tag => pusher_sns}.
 
 %% Notifications
 
@@ -144,7 +156,7 @@ notification(#user_status_event{jid = User, status = Status},
     message(Topic, Guid, [{<<"user_id">>, Guid}, {<<"present">>, Online}], Attributes);
 notification(#chat_event{direction = in, packet = Packet} = Event, #{topics := Topics} = Publishing) ->
     Kind = kind(exml_query:attr(Packet, <<"type">>)),
-    case {Topics, body(Packet)} of
+    case {Topics, event_pusher_backend:body(Packet)} of
         {#{Kind := Topic}, Body} when is_binary(Body) ->
             chat_notification(Event, Kind, Topic, Body, Publishing);
         _ ->
@@ -165,13 +177,6 @@ chat_notification(#chat_event{from = From, to = To, packet = Packet}, Kind, {Arn
 kind(<<"chat">>) -> pm;
 kind(<<"groupchat">>) -> muc;
 kind(_Type) -> none.
-
--spec body(exml:element()) -> binary() | none.
-body(Packet) ->
-    case exml_query:subelements(Packet, <<"body">>) of
-        [Body | _] -> exml_query:cdata(Body);
-        [] -> none
-    end.
 
 %% In FIFO topics the events of one user stay in order.
 message({Arn, Destination}, Sender, Fields, Attributes) ->
@@ -208,7 +213,7 @@ attributes(_Other) ->
 
 attribute_value(Value) when is_list(Value) -> {string, text(Value)};
 attribute_value(Value) when is_binary(Value) -> {binary, Value};
-attribute_value(Value) when is_number(Value) -> {number, number_text(Value)};
+attribute_value(Value) when is_number(Value) -> {number, event_pusher_backend:number_text(Value)};
 attribute_value(_Other) -> error({bad_plugin_result, message_attributes}).
 
 text(String) when is_list(String) ->
@@ -220,9 +225,6 @@ text(String) when is_list(String) ->
     end;
 text(_Other) ->
     error({bad_plugin_result, message_attributes}).
-
-number_text(Number) when is_integer(Number) -> integer_to_binary(Number);
-number_text(Number) -> float_to_binary(Number, [short]).
 
 %% Metadata of filters
 
@@ -245,7 +247,7 @@ metadata_attributes(HostType, Own, Metadata) ->
     Kept.
 
 metadata_value(Value) when is_binary(Value) -> {string, Value};
-metadata_value(Value) when is_number(Value) -> {number, number_text(Value)};
+metadata_value(Value) when is_number(Value) -> {number, event_pusher_backend:number_text(Value)};
 metadata_value(Value) when is_atom(Value) -> {string, atom_to_binary(Value)};
 metadata_value(_Other) -> error(bad_metadata).
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use event_pusher_delivery::Report;
+use event_pusher_delivery::{LinkState, LinkStatus, Report, Times};
 use rustler::{Encoder, Env, Term};
 
 use crate::atoms;
@@ -12,6 +12,9 @@ use crate::atoms;
 pub(crate) fn stats<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
     let in_flight = report.waiting.saturating_sub(report.queue_events as u64);
     let oldest = report.oldest.map_or(0, millis);
+    let connection = report.link.as_ref().map_or(atoms::none(), |link| state(link.state));
+    let link = report.link.clone().unwrap_or_default();
+    let LinkStatus { opened, lost, failed, cause, refused, .. } = link;
     let pairs = [
         (atoms::accepted(), report.accepted.encode(env)),
         (atoms::delivered(), report.delivered.encode(env)),
@@ -28,15 +31,24 @@ pub(crate) fn stats<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
         (atoms::in_flight(), in_flight.encode(env)),
         (atoms::oldest_ms(), oldest.encode(env)),
         (atoms::batch_limit(), report.batch_limit.encode(env)),
+        (atoms::connection(), connection.encode(env)),
+        (atoms::connections_opened(), opened.encode(env)),
+        (atoms::connections_lost(), lost.encode(env)),
+        (atoms::connections_failed(), failed.encode(env)),
+        (atoms::connection_cause(), detail(env, cause.as_ref())),
+        (atoms::connection_refused(), detail(env, refused.as_ref())),
     ];
     map(env, &pairs)
 }
 
 /// What [`stats`] holds, and what happened since the last report.
 pub(crate) fn report<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
-    let times: Vec<u64> = report.times.iter().map(|times| micros(times.total)).collect();
+    let times = |of: fn(&Times) -> Duration| {
+        report.times.iter().map(|times| micros(of(times))).collect::<Vec<_>>()
+    };
     let recent = [
-        (atoms::times_us(), times.encode(env)),
+        (atoms::times_us(), times(|times| times.total).encode(env)),
+        (atoms::attempt_times_us(), times(|times| times.attempt).encode(env)),
         (atoms::last_rejected(), detail(env, report.last_rejected.as_ref())),
         (atoms::last_exhausted(), detail(env, report.last_exhausted.as_ref())),
         (atoms::last_retried(), detail(env, report.last_retried.as_ref())),
@@ -44,6 +56,14 @@ pub(crate) fn report<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
     recent.iter().fold(stats(env, report), |map, (key, value)| {
         map.map_put(*key, *value).expect("stats is a map")
     })
+}
+
+fn state(state: LinkState) -> rustler::Atom {
+    match state {
+        LinkState::Down => atoms::down(),
+        LinkState::Up => atoms::up(),
+        LinkState::Blocked => atoms::blocked(),
+    }
 }
 
 fn map<'a>(env: Env<'a>, pairs: &[(rustler::Atom, Term<'a>)]) -> Term<'a> {

@@ -4,11 +4,12 @@
 //! `push/2`, `stats/1` and `report/1` run on normal schedulers and never wait; whatever may wait
 //! runs on dirty ones.
 
-mod decode;
 mod encode;
 mod json;
+mod message;
 mod pool;
 mod runtime;
+mod settings;
 
 use rustler::{Env, Term};
 
@@ -18,13 +19,20 @@ mod atoms {
         // Messages.
         destination, body, json, attributes, group, string, number, binary,
         // Settings.
-        target, sns, pool_size, max_events, max_bytes, retry_count, retry_time_ms, sns_host,
-        region, access_key_id, secret_access_key, publish_batch, connect_timeout_ms,
-        request_timeout_ms,
+        pool_size, limit, max_events, max_bytes, retry_count, retry_time_ms, retry_max_ms,
+        infinity, target, sns, http, rabbit,
+        sns_host, region, access_key_id, secret_access_key, publish_batch, connect_timeout_ms,
+        request_timeout_ms, host, path_prefix, path, port, username, password, virtual_host,
+        connection_name, confirms, exchanges, reconnect_delay_ms, reconnect_max_ms,
+        // TLS.
+        tls, verify_mode, peer, selfsigned_peer, none, disconnect_on_failure, cacertfile, certfile,
+        keyfile, versions, ciphers, server_name, default, disabled,
         // Reports.
         accepted, delivered, rejected, exhausted, waiting, refused_full, refused_closed, retried,
-        panics, queue_events, queue_bytes, in_flight, oldest_ms, batch_limit, times_us,
-        last_rejected, last_exhausted, last_retried, undefined,
+        panics, queue_events, queue_bytes, in_flight, oldest_ms, batch_limit, connection, down, up,
+        blocked, connections_opened, connections_lost, connections_failed, connection_cause,
+        connection_refused, times_us, attempt_times_us, last_rejected, last_exhausted,
+        last_retried, undefined,
         // JSON.
         true_ = "true", false_ = "false", null,
     }

@@ -7,7 +7,8 @@ use event_pusher_delivery::{Pool, Refusal};
 use rustler::{Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use tokio::runtime::Handle;
 
-use crate::{atoms, decode, encode, runtime};
+use crate::settings::Settings;
+use crate::{atoms, encode, message, runtime};
 
 pub(crate) struct PoolResource {
     pool: Arc<Pool>,
@@ -31,14 +32,14 @@ impl Resource for PoolResource {
 /// pool.
 #[rustler::nif(schedule = "DirtyIo")]
 fn start_pool<'a>(env: Env<'a>, settings: Term<'a>) -> NifResult<Term<'a>> {
-    let settings = match decode::settings(settings)? {
+    let settings = match Settings::decode(settings)? {
         Ok(settings) => settings,
         Err(complaints) => return Ok(env.error_tuple(complaints.0)),
     };
     let Some(runtime) = runtime::handle() else {
         return Ok(env.error_tuple(atoms::not_running()));
     };
-    let pool = Arc::new(Pool::start(settings.target, &settings.pool, &runtime));
+    let pool = Arc::new(settings.start(&runtime));
     let resource = ResourceArc::new(PoolResource { pool, runtime });
     // No monitor: the owner is gone already, and the pool goes with the last reference.
     let _ = env.monitor(&resource, &env.pid());
@@ -52,7 +53,7 @@ fn push<'a>(
     pool: ResourceArc<PoolResource>,
     message: Term<'a>,
 ) -> NifResult<Term<'a>> {
-    let Some(message) = decode::message(message)? else {
+    let Some(message) = message::decode(message)? else {
         pool.pool.reject("text is not UTF-8");
         return Ok(atoms::ok().encode(env));
     };

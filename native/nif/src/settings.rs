@@ -1,0 +1,224 @@
+//! Terms to settings of pools and their targets.
+//!
+//! Each function gives what it was asked for or every complaint about it. Only a term of another
+//! shape is a bad argument.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use event_pusher_delivery::{
+    ClientSettings, Exchange, HttpClient, HttpSettings, HttpTarget, InvalidSettings, Limit, Pool,
+    PoolSettings, RabbitLogin, RabbitSettings, RabbitTarget, RetrySettings, Sni, SnsSettings,
+    SnsTarget, TlsName, TlsOptions, VerifyMode, client_config, http_client,
+};
+use rustler::{Atom, Decoder, Error, NifResult, Term};
+use tokio::runtime::Handle;
+
+use crate::atoms;
+
+type Checked<T> = NifResult<Result<T, InvalidSettings>>;
+
+/// The settings of a pool with its target.
+pub(crate) struct Settings {
+    pool: PoolSettings,
+    target: AnyTarget,
+}
+
+enum AnyTarget {
+    Sns(SnsTarget),
+    Http(HttpTarget),
+    Rabbit(RabbitTarget),
+}
+
+// === impl Settings ===
+
+impl Settings {
+    pub(crate) fn decode(term: Term<'_>) -> Checked<Self> {
+        let pool = pool(term)?;
+        let workers = pool.as_ref().map_or(1, |pool| pool.workers.get());
+        let target: Term<'_> = field(term, atoms::target())?;
+        let kind: Atom = field(target, atoms::target())?;
+        let target = if kind == atoms::sns() {
+            sns(target, workers)?.map(AnyTarget::Sns)
+        } else if kind == atoms::http() {
+            http(target, workers)?.map(AnyTarget::Http)
+        } else if kind == atoms::rabbit() {
+            rabbit(target)?.map(AnyTarget::Rabbit)
+        } else {
+            return Err(Error::BadArg);
+        };
+        let mut complaints = InvalidSettings::default();
+        let (pool, target) = (complaints.keep(pool), complaints.keep(target));
+        let (Some(pool), Some(target)) = (pool, target) else { return Ok(Err(complaints)) };
+        Ok(Ok(Self { pool, target }))
+    }
+
+    pub(crate) fn start(self, runtime: &Handle) -> Pool {
+        match self.target {
+            AnyTarget::Sns(target) => Pool::start(target, &self.pool, runtime),
+            AnyTarget::Http(target) => Pool::start(target, &self.pool, runtime),
+            AnyTarget::Rabbit(target) => Pool::start(target, &self.pool, runtime),
+        }
+    }
+}
+
+fn pool(term: Term<'_>) -> Checked<PoolSettings> {
+    let retry = RetrySettings {
+        count: retry_count(field(term, atoms::retry_count())?)?,
+        base: millis(term, atoms::retry_time_ms())?,
+        max: millis(term, atoms::retry_max_ms())?,
+    };
+    let settings = PoolSettings::new(
+        field(term, atoms::pool_size())?,
+        field(term, atoms::max_events())?,
+        field(term, atoms::max_bytes())?,
+        retry,
+    );
+    let limit: Option<String> = optional(term, atoms::limit())?;
+    Ok(settings.map(|settings| PoolSettings {
+        limit: limit.map(|name| Limit::shared(&name, settings.workers.get())),
+        ..settings
+    }))
+}
+
+fn retry_count(term: Term<'_>) -> NifResult<Option<u32>> {
+    if term.decode::<Atom>().is_ok_and(|word| word == atoms::infinity()) {
+        return Ok(None);
+    }
+    let count: u64 = term.decode()?;
+    Ok(Some(u32::try_from(count).unwrap_or(u32::MAX)))
+}
+
+fn sns(term: Term<'_>, workers: usize) -> Checked<SnsTarget> {
+    let settings = SnsSettings::new(
+        field(term, atoms::sns_host())?,
+        field(term, atoms::region())?,
+        field(term, atoms::access_key_id())?,
+        field(term, atoms::secret_access_key())?,
+        field(term, atoms::publish_batch())?,
+    );
+    let mut complaints = InvalidSettings::default();
+    let settings = complaints.keep(settings);
+    let client = ClientFor { tls: &TlsOptions::default(), http2: false, tls_name: None, workers };
+    let client = complaints.keep(client.decode(term)?);
+    let (Some(settings), Some(client)) = (settings, client) else { return Ok(Err(complaints)) };
+    Ok(Ok(SnsTarget::new(settings, client)))
+}
+
+fn http(term: Term<'_>, workers: usize) -> Checked<HttpTarget> {
+    let tls = tls(field(term, atoms::tls())?)?;
+    let settings = HttpSettings::new(
+        field(term, atoms::host())?,
+        field(term, atoms::path_prefix())?,
+        field(term, atoms::path())?,
+        tls.server_name(),
+    );
+    let mut complaints = InvalidSettings::default();
+    let settings = complaints.keep(settings);
+    let tls_name = settings.as_ref().and_then(HttpSettings::tls_name);
+    let client = ClientFor { tls: &tls, http2: true, tls_name, workers };
+    let client = complaints.keep(client.decode(term)?);
+    let (Some(settings), Some(client)) = (settings, client) else { return Ok(Err(complaints)) };
+    Ok(Ok(HttpTarget::new(settings, client)))
+}
+
+/// What a client has to be, beside the time limits that are in the term.
+struct ClientFor<'a> {
+    tls: &'a TlsOptions,
+    http2: bool,
+    tls_name: Option<TlsName>,
+    workers: usize,
+}
+
+impl ClientFor<'_> {
+    fn decode(self, term: Term<'_>) -> Checked<HttpClient> {
+        let mut complaints = InvalidSettings::default();
+        let settings = ClientSettings {
+            connect_timeout: millis(term, atoms::connect_timeout_ms())?,
+            request_timeout: millis(term, atoms::request_timeout_ms())?,
+            idle_connections: self.workers,
+            tls: complaints.keep(client_config(self.tls)),
+            http2: self.http2,
+            tls_name: self.tls_name,
+        };
+        if settings.request_timeout.is_zero() {
+            complaints.complain("request_timeout", "at least 1 ms", 0);
+        }
+        if !complaints.0.is_empty() {
+            return Ok(Err(complaints));
+        }
+        Ok(http_client(&settings).map_err(|error| InvalidSettings(vec![error.to_string()])))
+    }
+}
+
+fn rabbit(term: Term<'_>) -> Checked<RabbitTarget> {
+    let login = RabbitLogin {
+        host: field(term, atoms::host())?,
+        port: field(term, atoms::port())?,
+        username: field(term, atoms::username())?,
+        password: field(term, atoms::password())?,
+        virtual_host: field(term, atoms::virtual_host())?,
+        connection_name: field(term, atoms::connection_name())?,
+    };
+    let options: Term<'_> = field(term, atoms::tls())?;
+    let options = if options.is_atom() { None } else { Some(tls(options)?) };
+    let exchanges: Vec<(String, String, String, bool)> = field(term, atoms::exchanges())?;
+    let exchange = |(section, name, kind, durable)| Exchange { section, name, kind, durable };
+    let settings = RabbitSettings::new(
+        login,
+        options.as_ref(),
+        field(term, atoms::confirms())?,
+        exchanges.into_iter().map(exchange).collect(),
+        millis(term, atoms::reconnect_delay_ms())?,
+        millis(term, atoms::reconnect_max_ms())?,
+    );
+    Ok(settings.map(RabbitTarget::new))
+}
+
+fn tls(term: Term<'_>) -> NifResult<TlsOptions> {
+    let path = |key| Ok::<_, Error>(optional::<String>(term, key)?.map(PathBuf::from));
+    Ok(TlsOptions {
+        verify_mode: verify_mode(field(term, atoms::verify_mode())?)?,
+        disconnect_on_failure: field(term, atoms::disconnect_on_failure())?,
+        cacertfile: path(atoms::cacertfile())?,
+        certfile: path(atoms::certfile())?,
+        keyfile: path(atoms::keyfile())?,
+        password: optional(term, atoms::password())?,
+        versions: field(term, atoms::versions())?,
+        ciphers: optional(term, atoms::ciphers())?,
+        sni: server_name(field(term, atoms::server_name())?)?,
+    })
+}
+
+fn verify_mode(word: Atom) -> NifResult<VerifyMode> {
+    if word == atoms::peer() {
+        Ok(VerifyMode::Peer)
+    } else if word == atoms::selfsigned_peer() {
+        Ok(VerifyMode::SelfsignedPeer)
+    } else if word == atoms::none() {
+        Ok(VerifyMode::None)
+    } else {
+        Err(Error::BadArg)
+    }
+}
+
+fn server_name(term: Term<'_>) -> NifResult<Sni> {
+    match term.decode::<Atom>() {
+        Ok(word) if word == atoms::default() => Ok(Sni::Default),
+        Ok(word) if word == atoms::disabled() => Ok(Sni::Disabled),
+        Ok(_) => Err(Error::BadArg),
+        Err(_) => Ok(Sni::Name(term.decode()?)),
+    }
+}
+
+fn millis(map: Term<'_>, key: Atom) -> NifResult<Duration> {
+    Ok(Duration::from_millis(field(map, key)?))
+}
+
+fn field<'a, T: Decoder<'a>>(map: Term<'a>, key: Atom) -> NifResult<T> {
+    map.map_get(key)?.decode()
+}
+
+fn optional<'a, T: Decoder<'a>>(map: Term<'a>, key: Atom) -> NifResult<Option<T>> {
+    map.map_get(key).ok().map(|value| value.decode()).transpose()
+}

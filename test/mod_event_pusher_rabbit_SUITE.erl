@@ -1,0 +1,651 @@
+-module(mod_event_pusher_rabbit_SUITE).
+-moduledoc "The RabbitMQ backend against a real broker, read back by a consumer of another library.".
+
+-behaviour(ct_suite).
+
+-export([all/0, suite/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
+-export([all_five_notifications_arrive_with_their_fields/1,
+         messages_have_properties_and_durable_exchanges_make_them_persistent/1,
+         an_absent_exchange_is_not_declared_and_its_events_are_skipped/1,
+         a_message_without_body_is_skipped_and_one_with_an_empty_body_is_not/1,
+         other_types_of_messages_are_skipped/1,
+         metadata_joins_the_fields_and_overrides_them/1,
+         text_that_is_not_utf8_is_rejected_and_the_next_event_arrives/1,
+         the_connection_of_the_outgoing_pool_is_used/1,
+         a_missing_connection_is_one_clear_error/1,
+         without_confirms_events_arrive_as_well/1,
+         the_broker_may_be_started_after_the_module/1,
+         a_restart_under_load_loses_nothing_and_keeps_the_order_of_each_key/1,
+         a_closed_connection_is_opened_again_and_told_once/1,
+         an_exchange_deleted_meanwhile_is_declared_again/1,
+         without_confirms_an_exchange_deleted_meanwhile_is_declared_again/1,
+         a_refused_declaration_is_told_once_and_costs_the_other_exchanges_nothing/1,
+         a_wrong_password_is_told_without_the_password_and_mended_later/1,
+         a_missing_virtual_host_is_told_and_mended_later/1,
+         a_user_who_may_not_write_is_told_and_mended_later/1,
+         a_nack_is_published_again/1,
+         a_message_that_the_broker_cannot_take_is_rejected_alone/1,
+         a_routing_key_that_amqp_cannot_carry_is_rejected/1,
+         a_blocked_connection_holds_events_and_is_told_once/1,
+         a_full_queue_drops_new_events_and_blocks_nobody/1,
+         tls_with_a_client_certificate_works/1,
+         a_certificate_of_another_authority_is_not_trusted/1,
+         stopping_under_load_drains/1,
+         stopping_while_the_broker_is_down_reports_what_it_dropped/1,
+         the_module_starts_and_stops_any_number_of_times/1,
+         secrets_and_content_reach_no_log/1]).
+
+-include_lib("common_test/include/ct.hrl").
+-include_lib("stdlib/include/assert.hrl").
+
+-define(HT, <<"localhost">>).
+-define(ALICE, <<"alice@localhost/phone">>).
+-define(BOB, <<"bob@localhost/laptop">>).
+-define(ROOM, <<"garden@muc.localhost">>).
+-define(WAIT, 30000).
+-define(LABELS, #{host_type => ?HT, backend => rabbit, pool_tag => event_pusher}).
+
+all() ->
+    [Case || {Case, 1} <- ?MODULE:module_info(exports), is_case(atom_to_list(Case))].
+
+suite() ->
+    [{timetrap, {minutes, 3}}].
+
+%% Names of cases are sentences: at least three blanks.
+is_case(Name) ->
+    length(string:split(Name, "_", all)) > 3.
+
+init_per_suite(Config) ->
+    ok = rig:start_application(),
+    %% What is refused is tried again soon enough for a test.
+    ok = application:set_env(event_pusher, reconnect_max_ms, 500),
+    Certs = test_certs:make(?config(priv_dir, Config)),
+    #{cert := Cert, key := Key, ca := Ca} = Certs,
+    {ok, Broker} = rabbit_service:start(#{cert => Cert, key => Key, cacert => Ca}),
+    [{broker, Broker}, {info, rabbit_service:info(Broker)}, {certs, Certs} | Config].
+
+end_per_suite(Config) ->
+    rabbit_service:stop(?config(broker, Config)),
+    application:unset_env(event_pusher, reconnect_max_ms),
+    application:stop(event_pusher).
+
+init_per_testcase(_Case, Config) ->
+    ok = rabbit_service:reset(?config(broker, Config)),
+    _ = rabbit_service:flush(?config(broker, Config)),
+    ok = log_capture:start(),
+    Config.
+
+end_per_testcase(_Case, _Config) ->
+    ok = log_capture:stop(),
+    _ = lists:keymember(host, 1, application:which_applications()) andalso host:stop(),
+    ok.
+
+%% Notifications
+
+%% Confirms exchange, routing key and every field of each kind, with full JIDs.
+all_five_notifications_arrive_with_their_fields(Config) ->
+    start(Config, #{}),
+    bind_all(Config),
+    host:user_available(?ALICE),
+    ?assertMatch({<<"presence">>, <<"alice@localhost">>,
+                  <<"{\"user_id\":\"alice@localhost/phone\",\"present\":true}">>}, arrived(Config)),
+    host:user_unavailable(?ALICE, <<>>),
+    ?assertMatch({<<"presence">>, <<"alice@localhost">>,
+                  <<"{\"user_id\":\"alice@localhost/phone\",\"present\":false}">>},
+                 arrived(Config)),
+    Text = <<"Tea & \"biscuits\" ☕"/utf8>>,
+    host:send_message(?ALICE, <<"Bob@localhost/Laptop">>, rig:message(<<"chat">>, Text)),
+    Fields = #{<<"from_user_id">> => ?ALICE, <<"to_user_id">> => <<"bob@localhost/Laptop">>,
+               <<"message">> => Text},
+    ?assertEqual(lists:sort([{<<"chat_msg">>, <<"alice@localhost.chat_msg_sent">>, Fields},
+                             {<<"chat_msg">>, <<"bob@localhost.chat_msg_recv">>, Fields}]),
+                 lists:sort([decoded(arrived(Config)), decoded(arrived(Config))])),
+    host:send_message(?ALICE, ?ROOM, rig:message(<<"groupchat">>, <<"Hi, all">>)),
+    host:route(<<"garden@muc.localhost/alice">>, ?BOB, rig:message(<<"groupchat">>, <<"Hi, all">>)),
+    ?assertEqual(
+       lists:sort([{<<"groupchat_msg">>, <<"alice@localhost.groupchat_msg_sent">>,
+                    #{<<"from_user_id">> => ?ALICE, <<"to_user_id">> => ?ROOM,
+                      <<"message">> => <<"Hi, all">>}},
+                   {<<"groupchat_msg">>, <<"bob@localhost.groupchat_msg_recv">>,
+                    #{<<"from_user_id">> => <<"garden@muc.localhost/alice">>,
+                      <<"to_user_id">> => ?BOB, <<"message">> => <<"Hi, all">>}}]),
+       lists:sort([decoded(arrived(Config)), decoded(arrived(Config))])),
+    ?assertMatch(#{delivered := 6}, delivered_all()).
+
+%% Confirms it for a durable exchange and one that is not.
+messages_have_properties_and_durable_exchanges_make_them_persistent(Config) ->
+    #{presence_exchange := Presence} = Exchanges = rabbit_rig:exchanges(),
+    start(Config, Exchanges#{presence_exchange := Presence#{durable := true}}),
+    bind(Config, <<"presence">>, true),
+    bind(Config, <<"chat_msg">>, false),
+    Before = erlang:system_time(second),
+    host:user_available(?ALICE),
+    host:user_unavailable(?ALICE, <<>>),
+    send(<<"chat">>, ?ALICE, <<"Hi">>),
+    Messages = messages(4, Config),
+    [?assertMatch(#{content_type := <<"application/json">>}, Properties)
+     || #{properties := Properties} <- Messages],
+    [?assert(At >= Before andalso At =< erlang:system_time(second))
+     || #{properties := #{timestamp := At}} <- Messages],
+    ?assertEqual(4, length(lists:usort([Id || #{properties := #{message_id := Id}} <- Messages]))),
+    ?assertEqual([{<<"chat_msg">>, undefined}, {<<"presence">>, 2}],
+                 lists:usort([{Exchange, Mode}
+                              || #{exchange := Exchange,
+                                   properties := #{delivery_mode := Mode}} <- Messages])),
+    ?assertMatch(#{<<"presence">> := #{durable := true}, <<"chat_msg">> := #{durable := false}},
+                 rabbit_service:exchanges(?config(broker, Config))).
+
+%% Confirms that an absent section switches a notification off.
+an_absent_exchange_is_not_declared_and_its_events_are_skipped(Config) ->
+    start(Config, maps:with([chat_msg_exchange], rabbit_rig:exchanges())),
+    bind(Config, <<"chat_msg">>, false),
+    host:user_available(?ALICE),
+    send(<<"groupchat">>, ?ALICE, <<"skipped">>),
+    send(<<"chat">>, ?ALICE, <<"Hi">>),
+    ?assertMatch([#{exchange := <<"chat_msg">>}, #{exchange := <<"chat_msg">>}],
+                 messages(2, Config)),
+    ?assertMatch(#{accepted := 2}, rabbit_rig:stats()),
+    ?assertNot(is_map_key(<<"presence">>, rabbit_service:exchanges(?config(broker, Config)))).
+
+%% Confirms the difference between no body and an empty one.
+a_message_without_body_is_skipped_and_one_with_an_empty_body_is_not(Config) ->
+    start(Config, #{}),
+    bind(Config, <<"chat_msg">>, false),
+    send(<<"chat">>, ?ALICE, none),
+    send(<<"chat">>, ?ALICE, <<>>),
+    [?assertMatch(#{<<"message">> := <<>>}, json(Message)) || Message <- messages(2, Config)],
+    ?assertMatch(#{accepted := 2}, rabbit_rig:stats()).
+
+%% Confirms it for headlines, normal messages and errors.
+other_types_of_messages_are_skipped(Config) ->
+    start(Config, #{}),
+    [send(Type, ?ALICE, <<"skipped">>) || Type <- [<<"normal">>, <<"headline">>, <<"error">>]],
+    ?assertMatch(#{accepted := 0}, rabbit_rig:stats()).
+
+%% Confirms types, the order of precedence, and that the filter of the examples works.
+metadata_joins_the_fields_and_overrides_them(Config) ->
+    rig:start_host(#{mod_event_pusher => #{rabbit => opts(Config, #{})},
+                     mod_event_pusher_filter => #{}}),
+    bind(Config, <<"presence">>, false),
+    host:user_available(?ALICE),
+    ?assertMatch(#{<<"user_id">> := ?ALICE, <<"present">> := true, <<"session_count">> := 1,
+                   <<"timestamp">> := Timestamp} when is_integer(Timestamp), json(message(Config))),
+    Metadata = #{present => <<"overridden">>, flag => true, word => some_atom, ratio => 0.5},
+    {ok, _} = mod_event_pusher_rabbit:push_event(
+                #{metadata => Metadata},
+                #{event => {user_status_event, jid:from_binary(?ALICE), online}},
+                #{host_type => ?HT}),
+    ?assertEqual(#{<<"user_id">> => ?ALICE, <<"present">> => <<"overridden">>, <<"flag">> => true,
+                   <<"word">> => <<"some_atom">>, <<"ratio">> => 0.5}, json(message(Config))).
+
+%% Confirms a clear fate in place of a crash, and that nothing else is lost by it.
+text_that_is_not_utf8_is_rejected_and_the_next_event_arrives(Config) ->
+    start(Config, #{}),
+    bind(Config, <<"chat_msg">>, false),
+    send(<<"chat">>, ?ALICE, <<"broken: ", 255, 254>>),
+    ?assertMatch(#{accepted := 2, rejected := 2}, rabbit_rig:stats()),
+    send(<<"chat">>, ?ALICE, <<"whole">>),
+    ?assertMatch(#{<<"message">> := <<"whole">>}, json(message(Config))).
+
+%% Configuration
+
+%% Confirms the scopes, and that the pool of the host type comes first.
+the_connection_of_the_outgoing_pool_is_used(Config) ->
+    Nowhere = #{host => "localhost", port => 1},
+    Right = rabbit_rig:connection(?config(info, Config)),
+    Pool = fun(Scope, ConnOpts) -> pool(Scope, maps:merge(Right, ConnOpts)) end,
+    Modules = #{mod_event_pusher => #{rabbit => rabbit_rig:exchanges()}},
+    [begin
+         rig:start_host(Modules, Pools),
+         _ = rabbit_rig:await_stats(fun(#{connection := State}) -> State =:= up end),
+         ok = host:stop()
+     end || Pools <- [#{outgoing_pools => [Pool(global, #{})]},
+                      #{outgoing_pools => [Pool(host_type, #{})]},
+                      #{outgoing_pools => [Pool(global, Nowhere)],
+                        {outgoing_pools, ?HT} => [Pool(?HT, #{})]}]],
+    %% And the section of the module comes before all of them.
+    rig:start_host(#{mod_event_pusher => #{rabbit => opts(Config, #{})}},
+                   #{outgoing_pools => [Pool(global, Nowhere)]}),
+    ?assertMatch(#{connection := up},
+                 rabbit_rig:await_stats(fun(#{connections_opened := N}) -> N > 0 end)).
+
+%% Confirms that both places are named, and that no exchange needs no connection.
+a_missing_connection_is_one_clear_error(_Config) ->
+    ?assertError(#{what := event_pusher_rabbit_connection_not_configured,
+                   text := <<"Exchanges need [modules.mod_event_pusher.rabbit.connection] or "
+                             "[outgoing_pools.rabbit.event_pusher]">>},
+                 rabbit_rig:start_host(rabbit_rig:exchanges())),
+    rabbit_rig:start_host(#{}),
+    host:user_available(?ALICE),
+    ?assertEqual({error, closed}, event_pusher:stats({rabbit, ?HT})).
+
+%% Confirms order and count; what is delivered has been written to the socket.
+without_confirms_events_arrive_as_well(Config) ->
+    start_with_connection(Config, #{confirms_enabled => false}),
+    bind(Config, <<"chat_msg">>, false),
+    Texts = [integer_to_binary(N) || N <- lists:seq(1, 500)],
+    [send(<<"chat">>, ?ALICE, Text) || Text <- Texts],
+    Messages = messages(1000, Config),
+    [?assertEqual(Texts, texts(Key, Messages))
+     || Key <- [<<"alice@localhost.chat_msg_sent">>, <<"bob@localhost.chat_msg_recv">>]],
+    ?assertMatch(#{delivered := 1000}, delivered_all()).
+
+%% Connections
+
+%% Confirms that the start does not fail and that what was accepted meanwhile arrives.
+the_broker_may_be_started_after_the_module(Config) ->
+    Broker = ?config(broker, Config),
+    bind(Config, <<"presence">>, false),
+    ok = rabbit_service:down(Broker),
+    start(Config, #{}),
+    ?assertMatch(#{backend := rabbit}, log_capture:await(event_pusher_connection_down)),
+    host:user_available(?ALICE),
+    ?assertMatch(#{waiting := 1, queue_events := 1, in_flight := 0, connection := down},
+                 rabbit_rig:stats()),
+    ok = rabbit_service:up(Broker),
+    _ = log_capture:await(event_pusher_connection_up),
+    #{delivered := 1} = delivered_all().
+
+%% Confirms at-least-once and the order of first arrivals, with many senders and confirms.
+a_restart_under_load_loses_nothing_and_keeps_the_order_of_each_key(Config) ->
+    Broker = ?config(broker, Config),
+    #{chat_msg_exchange := Chat} = Exchanges = rabbit_rig:exchanges(),
+    start(Config, Exchanges#{chat_msg_exchange := Chat#{durable := true}}),
+    bind(Config, <<"chat_msg">>, true),
+    Senders = [<<"user", (integer_to_binary(N))/binary, "@localhost/phone">>
+               || N <- lists:seq(1, 10)],
+    Self = self(),
+    Loads = [spawn_link(fun() -> load(Sender, 0, Self) end) || Sender <- Senders],
+    _ = rabbit_rig:await_stats(fun(#{delivered := Delivered}) -> Delivered > 1000 end),
+    ok = rabbit_service:restart(Broker),
+    #{delivered := Before} = rabbit_rig:await_stats(fun(#{connection := State}) -> State =:= up end),
+    _ = rabbit_rig:await_stats(fun(#{delivered := Now}) -> Now > Before + 1000 end),
+    [Load ! stop || Load <- Loads],
+    Sent = maps:from_list([receive {sent, Sender, Count} -> {Sender, Count} end
+                           || Sender <- Senders]),
+    #{accepted := Accepted, delivered := Accepted} = delivered_all(),
+    %% Twice per message, as it is sent and as it is received: each has its own key.
+    ?assertEqual(2 * lists:sum(maps:values(Sent)), Accepted),
+    Arrived = collect(#{}, maps:fold(fun(Sender, Count, Keys) -> Keys#{key(Sender) => Count} end,
+                                     #{}, Sent), Config),
+    [?assertEqual({Sender, lists:seq(1, Count)},
+                  {Sender, distinct(maps:get(key(Sender), Arrived))})
+     || {Sender, Count} <- maps:to_list(Sent)].
+
+%% Confirms the log lines, and that what waits meanwhile is delivered.
+a_closed_connection_is_opened_again_and_told_once(Config) ->
+    Broker = ?config(broker, Config),
+    #{username := Username} = ?config(info, Config),
+    ok = rabbit_service:add_user(Broker, "other", "secret"),
+    ok = rabbit_service:permissions(Broker, "other", "/", ".*", ".*", ".*"),
+    start_with_connection(Config, #{username => <<"other">>, password => <<"secret">>}),
+    bind(Config, <<"presence">>, false),
+    _ = rabbit_rig:await_stats(fun(#{connection := State}) -> State =:= up end),
+    ?assertNotEqual(<<"other">>, Username),
+    ?assertEqual(1, rabbit_service:close_connections(Broker, "other")),
+    _ = rabbit_rig:await_stats(fun(#{connections_opened := Opened}) -> Opened =:= 2 end),
+    host:user_available(?ALICE),
+    _ = message(Config),
+    ?assertMatch(#{delivered := 1, connections_lost := 1}, delivered_all()),
+    _ = log_capture:await(event_pusher_connection_up),
+    ?assertEqual(1, host_metrics:total(event_pusher_connection, ?LABELS, lost)).
+
+%% Confirms that the event which finds it missing is not lost.
+an_exchange_deleted_meanwhile_is_declared_again(Config) ->
+    Broker = ?config(broker, Config),
+    start(Config, #{}),
+    ok = rabbit_service:await_exchange(Broker, "presence"),
+    ok = rabbit_service:delete(Broker, "presence"),
+    host:user_available(?ALICE),
+    #{delivered := 1, retried := 1} = delivered_all(),
+    ?assertMatch(#{<<"presence">> := _}, rabbit_service:exchanges(Broker)),
+    ?assertMatch(#{last_cause := <<"404 NOT_FOUND", _/binary>>},
+                 log_capture:await(event_pusher_retries)).
+
+%% Confirms that it comes back, although nobody waits for answers.
+without_confirms_an_exchange_deleted_meanwhile_is_declared_again(Config) ->
+    Broker = ?config(broker, Config),
+    start_with_connection(Config, #{confirms_enabled => false}),
+    ok = rabbit_service:await_exchange(Broker, "presence"),
+    ok = rabbit_service:delete(Broker, "presence"),
+    until_exchange(Broker, <<"presence">>, 100).
+
+%% Whatever is published until then may be lost, as the mode has it.
+until_exchange(Broker, Name, Left) when Left > 0 ->
+    host:user_available(?ALICE),
+    host:user_unavailable(?ALICE, <<>>),
+    _ = delivered_all(),
+    case rabbit_service:exchanges(Broker) of
+        #{Name := _} -> ok;
+        #{} -> until_exchange(Broker, Name, Left - 1)
+    end.
+
+%% Confirms error, exchange and type, that others go on, and that mending it is enough.
+a_refused_declaration_is_told_once_and_costs_the_other_exchanges_nothing(Config) ->
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:declare(Broker, "presence", fanout, false),
+    start(Config, #{}),
+    bind(Config, <<"chat_msg">>, false),
+    Refused = log_capture:await(event_pusher_connection_refused),
+    #{reason := Reason} = Refused,
+    ?assertMatch(<<"exchange \"presence\": 406 PRECONDITION_FAILED", _/binary>>, Reason),
+    host:user_available(?ALICE),
+    send(<<"chat">>, ?ALICE, <<"Hi">>),
+    ?assertMatch([_, _], messages(2, Config)),
+    ?assertMatch(#{delivered := 2, queue_events := 1},
+                 rabbit_rig:await_stats(fun(#{waiting := Waiting}) -> Waiting =:= 1 end)),
+    ok = rabbit_service:delete(Broker, "presence"),
+    _ = log_capture:await(event_pusher_connection_accepted),
+    #{delivered := 3} = delivered_all(),
+    ?assertEqual([], log_capture:rest(event_pusher_connection_refused)).
+
+%% Confirms that the user is named and the password is nowhere.
+a_wrong_password_is_told_without_the_password_and_mended_later(Config) ->
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:add_user(Broker, "forgetful", "the right one"),
+    ok = rabbit_service:permissions(Broker, "forgetful", "/", ".*", ".*", ".*"),
+    start_with_connection(Config, #{username => <<"forgetful">>, password => <<"a wrong one">>}),
+    #{reason := Reason} = log_capture:await(event_pusher_connection_refused),
+    ?assertMatch(<<"user \"forgetful\", virtual host \"/\": 403 ACCESS_REFUSED", _/binary>>,
+                 Reason),
+    host:user_available(?ALICE),
+    ok = rabbit_service:password(Broker, "forgetful", "a wrong one"),
+    #{delivered := 1} = delivered_all(),
+    Logged = iolist_to_binary(io_lib:format("~p", [log_capture:all()])),
+    ?assertEqual(nomatch, binary:match(Logged, <<"a wrong one">>)).
+
+%% Confirms that it is named.
+a_missing_virtual_host_is_told_and_mended_later(Config) ->
+    Broker = ?config(broker, Config),
+    #{username := Username} = ?config(info, Config),
+    start_with_connection(Config, #{virtual_host => <<"nowhere">>}),
+    #{reason := Reason} = log_capture:await(event_pusher_connection_refused),
+    ?assertMatch({_, _}, binary:match(Reason, <<"virtual host \"nowhere\": 530 NOT_ALLOWED">>)),
+    host:user_available(?ALICE),
+    ok = rabbit_service:add_vhost(Broker, "nowhere"),
+    ok = rabbit_service:permissions(Broker, Username, "nowhere", ".*", ".*", ".*"),
+    #{delivered := 1} = delivered_all().
+
+%% Confirms that the exchange is named, and that the events wait.
+a_user_who_may_not_write_is_told_and_mended_later(Config) ->
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:add_user(Broker, "reader", "secret"),
+    ok = rabbit_service:permissions(Broker, "reader", "/", ".*", "", ".*"),
+    start_with_connection(Config, #{username => <<"reader">>, password => <<"secret">>}),
+    host:user_available(?ALICE),
+    #{reason := Reason} = log_capture:await(event_pusher_connection_refused),
+    ?assertMatch(<<"exchange \"presence\": 403 ACCESS_REFUSED", _/binary>>, Reason),
+    ok = rabbit_service:permissions(Broker, "reader", "/", ".*", ".*", ".*"),
+    #{delivered := 1} = delivered_all().
+
+%% What the broker does not take
+
+%% Confirms that what a full queue refuses is not lost.
+a_nack_is_published_again(Config) ->
+    Broker = ?config(broker, Config),
+    start(Config, #{}),
+    ok = rabbit_service:await_exchange(Broker, "presence"),
+    Queue = rabbit_service:bind_full(Broker, "presence", "#", 1),
+    [begin host:user_available(?ALICE), host:user_unavailable(?ALICE, <<>>) end
+     || _ <- lists:seq(1, 2)],
+    ?assertMatch(#{last_cause := <<"nack", _/binary>>}, log_capture:await(event_pusher_retries)),
+    ?assertMatch(#{delivered := Delivered} when Delivered < 4, rabbit_rig:stats()),
+    purge_until_delivered(Broker, Queue, 4).
+
+%% Room for one message at a time.
+purge_until_delivered(Broker, Queue, Wanted) ->
+    case rabbit_rig:stats() of
+        #{delivered := Wanted, waiting := 0} ->
+            ok;
+        #{delivered := Before} ->
+            _ = rabbit_service:purge(Broker, Queue),
+            _ = rabbit_rig:await_stats(fun(#{delivered := Now}) -> Now > Before orelse Now =:= Wanted end),
+            purge_until_delivered(Broker, Queue, Wanted)
+    end.
+
+%% Confirms that the broker's limit costs that message and not those beside it.
+a_message_that_the_broker_cannot_take_is_rejected_alone(Config) ->
+    start(Config, #{}),
+    bind(Config, <<"chat_msg">>, false),
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:max_message_size(Broker, 100000),
+    send(<<"chat">>, ?ALICE, <<"before">>),
+    send(<<"chat">>, ?ALICE, binary:copy(<<"x">>, 200000)),
+    send(<<"chat">>, ?ALICE, <<"after">>),
+    ?assertMatch(#{delivered := 4, rejected := 2},
+                 rabbit_rig:await_stats(fun(#{accepted := 6, waiting := Waiting}) -> Waiting =:= 0 end)),
+    ?assertMatch(#{last_cause := <<"406 PRECONDITION_FAILED", _/binary>>},
+                 log_capture:await(event_pusher_drops)),
+    ?assertEqual([<<"before">>, <<"after">>],
+                 distinct(texts(<<"alice@localhost.chat_msg_sent">>, messages(4, Config)))).
+
+%% Confirms that a JID of more than 255 bytes does no harm.
+a_routing_key_that_amqp_cannot_carry_is_rejected(Config) ->
+    start(Config, #{}),
+    bind(Config, <<"presence">>, false),
+    host:user_available(<<(binary:copy(<<"a">>, 250))/binary, "@localhost/phone">>),
+    host:user_available(?ALICE),
+    ?assertMatch(#{<<"user_id">> := ?ALICE}, json(message(Config))),
+    ?assertMatch(#{last_cause := <<"routing key is longer than 255 bytes">>},
+                 log_capture:await(event_pusher_drops)).
+
+%% Confirms that events wait, in the queue and visibly, without a storm of retries.
+a_blocked_connection_holds_events_and_is_told_once(Config) ->
+    Broker = ?config(broker, Config),
+    start(Config, #{}),
+    bind(Config, <<"presence">>, false),
+    host:user_available(?ALICE),
+    _ = message(Config),
+    ok = rabbit_service:block(Broker),
+    host:user_unavailable(?ALICE, <<>>),
+    ?assertMatch(#{last_cause := _}, log_capture:await(event_pusher_connection_blocked)),
+    [begin host:user_available(?ALICE), host:user_unavailable(?ALICE, <<>>) end
+     || _ <- lists:seq(1, 50)],
+    ?assertMatch(#{connection := blocked, delivered := 1, retried := 0, queue_events := 100},
+                 rabbit_rig:stats()),
+    ok = host_metrics:await(event_pusher_queue, fun() ->
+        host_metrics:gauge(event_pusher_connection, ?LABELS, blocked) =:= 1
+    end),
+    ok = rabbit_service:unblock(Broker),
+    ?assertMatch(#{delivered := 102, retried := 0}, delivered_all()),
+    ?assertEqual([], log_capture:rest(event_pusher_connection_blocked)).
+
+%% Confirms the bound while the broker is away.
+a_full_queue_drops_new_events_and_blocks_nobody(Config) ->
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:down(Broker),
+    start(Config, #{queue => #{max_events => 10, drain_timeout_ms => 0}}),
+    [begin host:user_available(?ALICE), host:user_unavailable(?ALICE, <<>>) end
+     || _ <- lists:seq(1, 10)],
+    ?assertMatch(#{accepted := 10, refused_full := 10, queue_events := 10}, rabbit_rig:stats()),
+    ?assertMatch(#{reason := full, count := _}, log_capture:await(event_pusher_drops)),
+    ok = rabbit_service:up(Broker),
+    #{delivered := 10} = delivered_all().
+
+%% TLS
+
+%% Confirms that the certificate is needed and that ours is taken.
+tls_with_a_client_certificate_works(Config) ->
+    #{ca := Ca, client_cert := Cert, client_key := Key} = ?config(certs, Config),
+    #{tls_port := Port} = ?config(info, Config),
+    Tls = #{verify_mode => peer, cacertfile => Ca, disconnect_on_failure => true},
+    start_with_connection(Config, #{port => Port, tls => Tls}),
+    ?assertMatch(#{failed_attempts := _}, log_capture:await(event_pusher_connection_down)),
+    ok = host:stop(),
+    start_with_connection(Config, #{port => Port, tls => Tls#{certfile => Cert, keyfile => Key}}),
+    bind(Config, <<"presence">>, false),
+    host:user_available(?ALICE),
+    ?assertMatch(#{<<"present">> := true}, json(message(Config))).
+
+%% Confirms that nothing is sent to a stranger, and that the cause is told.
+a_certificate_of_another_authority_is_not_trusted(Config) ->
+    #{foreign_ca := Foreign} = ?config(certs, Config),
+    #{tls_port := Port} = ?config(info, Config),
+    start_with_connection(Config, #{port => Port, tls => #{cacertfile => Foreign}}),
+    #{last_cause := Cause} = log_capture:await(event_pusher_connection_down),
+    ?assertMatch({_, _}, binary:match(Cause, <<"invalid peer certificate: UnknownIssuer">>)).
+
+%% Start and stop
+
+%% Confirms that all that was accepted arrives before the module has stopped.
+stopping_under_load_drains(Config) ->
+    start(Config, #{}),
+    bind(Config, <<"chat_msg">>, false),
+    [send(<<"chat">>, ?ALICE, <<"Hi">>) || _ <- lists:seq(1, 1000)],
+    {stopped, _} = mongoose_modules:ensure_stopped(?HT, mod_event_pusher_rabbit),
+    ?assertEqual(2000, length(messages(2000, Config))),
+    ?assertEqual(2000, total(delivered)),
+    ?assertEqual(0, total(closed)).
+
+%% Confirms that the deadline holds and that nothing is lost silently.
+stopping_while_the_broker_is_down_reports_what_it_dropped(Config) ->
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:down(Broker),
+    start(Config, #{queue => #{drain_timeout_ms => 100}}),
+    [send(<<"chat">>, ?ALICE, <<"Hi">>) || _ <- lists:seq(1, 5)],
+    {stopped, _} = mongoose_modules:ensure_stopped(?HT, mod_event_pusher_rabbit),
+    ?assertMatch(#{reason := closed, count := 10}, log_capture:await(event_pusher_drops)),
+    ?assertEqual(10, total(closed)),
+    ok = rabbit_service:up(Broker).
+
+%% Confirms that nothing is left behind: neither connections nor threads.
+the_module_starts_and_stops_any_number_of_times(Config) ->
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:add_user(Broker, "counted", "secret"),
+    ok = rabbit_service:permissions(Broker, "counted", "/", ".*", ".*", ".*"),
+    User = #{username => <<"counted">>, password => <<"secret">>},
+    Cycle = fun() ->
+        start_with_connection(Config, User),
+        _ = rabbit_rig:await_stats(fun(#{connection := State}) -> State =:= up end),
+        ?assertEqual(1, rabbit_service:connections(Broker, "counted")),
+        ok = host:stop()
+    end,
+    Cycle(),
+    Threads = threads(),
+    [Cycle() || _ <- lists:seq(1, 10)],
+    ?assertEqual(0, rabbit_service:connections(Broker, "counted")),
+    ?assert(threads() =< Threads + 2).
+
+%% Confirms it for what is logged while a pool works, fails and is stopped.
+secrets_and_content_reach_no_log(Config) ->
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:add_user(Broker, "secretive", "topsecretword"),
+    ok = rabbit_service:permissions(Broker, "secretive", "/", ".*", ".*", ".*"),
+    start_with_connection(Config, #{username => <<"secretive">>, password => <<"topsecretword">>}),
+    bind(Config, <<"chat_msg">>, false),
+    [send(<<"chat">>, ?ALICE, <<"a private word">>) || _ <- lists:seq(1, 3)],
+    _ = delivered_all(),
+    ok = rabbit_service:delete(Broker, "chat_msg"),
+    [send(<<"chat">>, ?ALICE, <<"a private word">>) || _ <- lists:seq(1, 3)],
+    _ = delivered_all(),
+    [{_, Owner, _, _}] = supervisor:which_children(event_pusher_sup),
+    Monitor = monitor(process, Owner),
+    exit(Owner, kill),
+    receive {'DOWN', Monitor, process, Owner, _} -> ok end,
+    ok = host:stop(),
+    Logged = iolist_to_binary(io_lib:format("~p", [log_capture:all()])),
+    ?assertMatch({_, _}, binary:match(Logged, <<"event_pusher_retries">>)),
+    ?assertEqual(nomatch, binary:match(Logged, [<<"topsecretword">>, <<"private">>, <<"alice">>])).
+
+%% Helpers
+
+opts(Config, More) ->
+    Opts = maps:merge(rabbit_rig:exchanges(), More),
+    maps:merge(#{connection => rabbit_rig:connection(?config(info, Config))}, Opts).
+
+start(Config, #{presence_exchange := _} = Exchanges) ->
+    start_opts(maps:merge(#{connection => rabbit_rig:connection(?config(info, Config))}, Exchanges));
+start(Config, #{chat_msg_exchange := _} = Exchanges) ->
+    start_opts(maps:merge(#{connection => rabbit_rig:connection(?config(info, Config))}, Exchanges));
+start(Config, More) ->
+    start_opts(opts(Config, More)).
+
+start_with_connection(Config, More) ->
+    start(Config, #{connection => rabbit_rig:connection(?config(info, Config), More)}).
+
+start_opts(Opts) ->
+    rabbit_rig:start_host(Opts).
+
+pool(Scope, ConnOpts) ->
+    #{type => rabbit, scope => Scope, tag => event_pusher, conn_opts => ConnOpts,
+      opts => #{workers => 5, strategy => best_worker, call_timeout => 5000}}.
+
+send(Type, From, Body) ->
+    host:send_message(From, ?BOB, rig:message(Type, Body)).
+
+%% Sends until told to stop; the body is the number of the message.
+load(Sender, Sent, Owner) ->
+    receive
+        stop -> Owner ! {sent, Sender, Sent}
+    after 20 ->
+        Number = Sent + 1,
+        host:send_message(Sender, ?BOB, rig:message(<<"chat">>, integer_to_binary(Number))),
+        load(Sender, Number, Owner)
+    end.
+
+%% All that arrives, newest first by routing key, until each key has as many different as wanted.
+collect(Arrived, Wanted, Config) ->
+    Complete = [Key || {Key, Count} <- maps:to_list(Wanted),
+                       length(lists:usort(maps:get(Key, Arrived, []))) =:= Count],
+    case length(Complete) =:= map_size(Wanted) of
+        true ->
+            maps:map(fun(_Key, Numbers) -> lists:reverse(Numbers) end, Arrived);
+        false ->
+            Messages = [message(Config) | rabbit_service:flush(?config(broker, Config))],
+            collect(lists:foldl(fun(#{routing_key := Key} = Message, All) ->
+                                    Number = binary_to_integer(maps:get(<<"message">>, json(Message))),
+                                    All#{Key => [Number | maps:get(Key, All, [])]}
+                                end, Arrived, Messages), Wanted, Config)
+    end.
+
+%% Without what came again.
+distinct(List) ->
+    {Distinct, _} = lists:foldl(fun(Item, {Kept, Seen}) when is_map_key(Item, Seen) -> {Kept, Seen};
+                                   (Item, {Kept, Seen}) -> {[Item | Kept], Seen#{Item => true}}
+                                end, {[], #{}}, List),
+    lists:reverse(Distinct).
+
+key(Sender) ->
+    [User, _Resource] = binary:split(Sender, <<"/">>),
+    <<User/binary, ".chat_msg_sent">>.
+
+bind_all(Config) ->
+    [bind(Config, Exchange, false)
+     || Exchange <- [<<"presence">>, <<"chat_msg">>, <<"groupchat_msg">>]].
+
+bind(Config, Exchange, Durable) ->
+    rabbit_service:bind(?config(broker, Config), Exchange, topic, Durable, "#").
+
+message(Config) ->
+    {ok, Message} = rabbit_service:await_message(?config(broker, Config), ?WAIT),
+    Message.
+
+messages(Count, Config) ->
+    Messages = rabbit_service:await_messages(?config(broker, Config), Count, ?WAIT),
+    ?assertEqual(Count, length(Messages)),
+    Messages.
+
+arrived(Config) ->
+    #{exchange := Exchange, routing_key := Key, body := Body} = message(Config),
+    {Exchange, Key, Body}.
+
+decoded({Exchange, Key, Body}) ->
+    {Exchange, Key, json(#{body => Body})}.
+
+json(#{body := Body}) ->
+    jiffy:decode(Body, [return_maps]).
+
+%% What arrived under one routing key, in order.
+texts(Key, Messages) ->
+    [maps:get(<<"message">>, json(Message)) || #{routing_key := K} = Message <- Messages, K =:= Key].
+
+delivered_all() ->
+    rabbit_rig:await_stats(fun(#{waiting := Waiting}) -> Waiting =:= 0 end).
+
+total(Metric) ->
+    host_metrics:total(event_pusher_events, ?LABELS, Metric).
+
+%% Threads of the whole node.
+threads() ->
+    {ok, Entries} = file:list_dir("/proc/self/task"),
+    length(Entries).
