@@ -1,106 +1,197 @@
 -module(demo).
--moduledoc "Plays a short conversation and shows its notifications as they arrive at SNS.".
+-moduledoc "Plays a short conversation and shows, side by side, what arrives at each receiver.".
 
 -export([main/0]).
 
--define(PRESENCE, "presence").
--define(PM, "private-messages").
--define(MUC, "room-messages").
 -define(PATIENCE_MS, 20000).
-
+-define(HT, <<"localhost">>).
 -define(ALICE, <<"alice@localhost/phone">>).
 -define(BOB, <<"bob@localhost/laptop">>).
 -define(ROOM, <<"garden@muc.localhost">>).
 
--type step() :: {Text :: string(), fun(() -> term()), Wanted :: {Topic :: string(), map()}}.
+-define(TOPICS, ["presence", "private-messages", "room-messages"]).
+-define(EXCHANGES, [<<"presence">>, <<"chat_msg">>, <<"groupchat_msg">>]).
+
+-type receiver() :: sns | http | rabbit.
+-type services() :: #{receiver() => pid()}.
+%% Where a notification arrives, and what it says at least.
+-type notification() :: {receiver(), Place :: binary(), Fields :: #{binary() => term()}}.
+-type step() :: {Text :: string(), fun(() -> term()), Wanted :: [notification()]}.
 
 %% Ends the VM: with status 0 only if everything arrived as it should.
 -spec main() -> no_return().
 main() ->
     ok = io:setopts(standard_io, [{encoding, unicode}]),
     ok = rig:start_application(),
-    say("starting an SNS service that verifies every signature ..."),
-    {ok, Service} = sns_service:start(),
-    [sns_service:topic(Service, Topic) || Topic <- [?PRESENCE, ?PM, ?MUC]],
-    #{endpoint := Endpoint} = Info = sns_service:info(Service),
-    say("SNS at ~s, MongooseIM's hooks in this node, configured by examples/mongooseim.toml",
-        [Endpoint]),
-    Config = configure(Info),
+    say("starting an SNS service that verifies every signature, an HTTP receiver and RabbitMQ ..."),
+    #{sns := Sns, http := Http, rabbit := Rabbit} = Services = start_services(),
+    [sns_service:topic(Sns, Topic) || Topic <- ?TOPICS],
+    Config = configure(Services),
     ok = host:start(Config),
     ok = file:delete(Config),
+    listen(Rabbit),
+    say("SNS at ~s~nHTTP at ~s~nRabbitMQ on port ~b~n"
+        "MongooseIM's hooks in this node, configured by examples/mongooseim.toml",
+        [maps:get(endpoint, sns_service:info(Sns)), maps:get(url, http_service:info(Http)),
+         maps:get(port, rabbit_service:info(Rabbit))]),
     Steps = conversation(),
-    Results = [play(Service, Step) || Step <- Steps],
+    Delivered = lists:sum([play(Services, Step) || Step <- Steps]),
     show_counters(),
     ok = host:stop(),
-    ok = sns_service:stop(Service),
-    Delivered = length([arrived || arrived <- Results]),
-    say("delivered ~b of ~b events", [Delivered, length(Steps)]),
-    halt(case Delivered =:= length(Steps) of true -> 0; false -> 1 end).
+    ok = sns_service:stop(Sns),
+    ok = http_service:stop(Http),
+    ok = rabbit_service:stop(Rabbit),
+    Wanted = lists:sum([length(Notifications) || {_, _, Notifications} <- Steps]),
+    say("delivered ~b of ~b events", [Delivered, Wanted]),
+    halt(case Delivered =:= Wanted of true -> 0; false -> 1 end).
 
-%% The example's configuration, for the service that runs.
-configure(#{endpoint := Endpoint, access_key_id := KeyId, secret_access_key := Secret}) ->
+%% The receivers
+
+%% At the same time: the broker takes a while.
+-spec start_services() -> services().
+start_services() ->
+    Modules = #{sns => sns_service, http => http_service, rabbit => rabbit_service},
+    Started = [{Receiver, spawn_monitor(fun() -> exit(Module:start()) end)}
+               || {Receiver, Module} <- maps:to_list(Modules)],
+    maps:from_list([receive {'DOWN', Monitor, process, Pid, {ok, Service}} -> {Receiver, Service};
+                            {'DOWN', Monitor, process, Pid, Reason} -> error({Receiver, Reason})
+                    end || {Receiver, {Pid, Monitor}} <- Started]).
+
+%% The example's configuration, for the receivers that run.
+configure(#{sns := Sns, http := Http, rabbit := Rabbit}) ->
+    #{endpoint := Endpoint, access_key_id := KeyId, secret_access_key := Secret} =
+        sns_service:info(Sns),
+    #{url := Url} = http_service:info(Http),
+    #{host := Host, port := Port, username := Username, password := Password} =
+        rabbit_service:info(Rabbit),
+    Values = [{"\"https://sns.eu-west-1.amazonaws.com\"", quoted(Endpoint)},
+              {"\"the id of an access key\"", quoted(KeyId)}, {"\"its secret\"", quoted(Secret)},
+              {"\"http://localhost:8000\"", quoted(Url)},
+              {"\"localhost\"\n  port = 5672", [quoted(Host), "\n  port = ", integer_to_list(Port)]},
+              {"\"the name of a user\"", quoted(Username)},
+              {"\"the user's password\"", quoted(Password)}],
     {ok, Example} = file:read_file("examples/mongooseim.toml"),
-    Values = [{"sns_host", Endpoint}, {"access_key_id", KeyId}, {"secret_access_key", Secret}],
-    Replace = fun({Key, Value}, Toml) ->
-        re:replace(Toml, ["(?m)^(\\s*", Key, " = )\".*\"$"], ["\\g1\"", Value, "\""])
+    Replace = fun({From, To}, Toml) ->
+        [Before, After] = string:split(Toml, From),
+        iolist_to_binary([Before, To, After])
     end,
-    Toml = lists:foldl(Replace, Example, Values),
     Path = filename:join("_build", "demo-" ++ os:getpid() ++ ".toml"),
-    ok = file:write_file(Path, Toml),
+    ok = file:write_file(Path, lists:foldl(Replace, Example, Values)),
     Path.
+
+quoted(Text) -> [$", Text, $"].
+
+%% Consumers for all that is published; the exchanges are declared by the backend.
+listen(Rabbit) ->
+    [begin
+         ok = rabbit_service:await_exchange(Rabbit, Exchange),
+         rabbit_service:bind(Rabbit, Exchange, topic, false, "#")
+     end || Exchange <- ?EXCHANGES],
+    ok = rabbit_service:await_consumers(Rabbit).
+
+%% The conversation
 
 -spec conversation() -> [step()].
 conversation() ->
-    Alice = <<"alice@localhost">>,
-    Bob = <<"bob@localhost">>,
-    [{"alice comes online", fun() -> host:user_available(?ALICE) end, presence(Alice, true)},
-     {"bob comes online", fun() -> host:user_available(?BOB) end, presence(Bob, true)},
-     message("alice writes to bob", ?ALICE, ?BOB, <<"Hi Bob! Tea at 5? ☕"/utf8>>),
-     message("bob answers", ?BOB, ?ALICE, <<"Sure, <b>bring</b> biscuits & \"jam\" 🍪"/utf8>>),
-     message("alice talks in the room", ?ALICE, ?ROOM, <<"Who else is coming?">>),
-     message("bob talks in the room", ?BOB, ?ROOM, <<"Дверь открыта"/utf8>>),
-     {"bob goes offline", fun() -> host:user_unavailable(?BOB, <<>>) end, presence(Bob, false)}].
+    [{"alice comes online", fun() -> host:user_available(?ALICE) end, presence(?ALICE, true)},
+     {"bob comes online", fun() -> host:user_available(?BOB) end, presence(?BOB, true)},
+     private("alice writes to bob", ?ALICE, ?BOB, <<"Hi Bob! Tea at 5? ☕"/utf8>>),
+     private("bob answers", ?BOB, ?ALICE, <<"Sure, <b>bring</b> biscuits & \"jam\" 🍪"/utf8>>),
+     in_room("alice talks in the room", ?ALICE, <<"Who else is coming?">>),
+     from_room("the room tells bob", ?BOB, <<"Who else is coming?">>),
+     in_room("bob talks in the room", ?BOB, <<"Дверь открыта"/utf8>>),
+     {"bob goes offline", fun() -> host:user_unavailable(?BOB, <<>>) end, presence(?BOB, false)}].
 
-presence(User, Online) ->
-    {?PRESENCE, #{<<"user_id">> => User, <<"present">> => Online}}.
+presence(User, Present) ->
+    [{sns, <<"presence">>, #{<<"user_id">> => bare(User), <<"present">> => Present}},
+     {rabbit, <<"presence ", (bare(User))/binary>>,
+      #{<<"user_id">> => User, <<"present">> => Present}}].
 
-message(Text, From, To, Body) ->
-    {Type, Topic} = case To of
-        ?ROOM -> {<<"groupchat">>, ?MUC};
-        _ -> {<<"chat">>, ?PM}
-    end,
-    Bare = fun(Jid) -> hd(binary:split(Jid, <<"/">>)) end,
-    {Text, fun() -> host:send_message(From, To, rig:message(Type, Body)) end,
-     {Topic, #{<<"from_user_id">> => Bare(From), <<"to_user_id">> => Bare(To),
-               <<"message">> => Body}}}.
+private(Text, From, To, Body) ->
+    Full = message(From, To, Body),
+    {Text, fun() -> host:send_message(From, To, rig:message(<<"chat">>, Body)) end,
+     [{sns, <<"private-messages">>, message(bare(From), bare(To), Body)},
+      {http, <<"POST /webservice/notifications">>,
+       #{<<"author">> => user(From), <<"server">> => ?HT, <<"receiver">> => user(To),
+         <<"message">> => Body}},
+      {rabbit, <<"chat_msg ", (bare(From))/binary, ".chat_msg_sent">>, Full},
+      {rabbit, <<"chat_msg ", (bare(To))/binary, ".chat_msg_recv">>, Full}]}.
 
--spec play(pid(), step()) -> arrived | lost | different.
-play(Service, {Text, Act, {Topic, Wanted}}) ->
+in_room(Text, From, Body) ->
+    {Text, fun() -> host:send_message(From, ?ROOM, rig:message(<<"groupchat">>, Body)) end,
+     [{sns, <<"room-messages">>, message(bare(From), ?ROOM, Body)},
+      {rabbit, <<"groupchat_msg ", (bare(From))/binary, ".groupchat_msg_sent">>,
+       message(From, ?ROOM, Body)}]}.
+
+from_room(Text, To, Body) ->
+    From = <<(?ROOM)/binary, "/alice">>,
+    {Text, fun() -> host:route(From, To, rig:message(<<"groupchat">>, Body)) end,
+     [{rabbit, <<"groupchat_msg ", (bare(To))/binary, ".groupchat_msg_recv">>,
+       message(From, To, Body)}]}.
+
+message(From, To, Body) ->
+    #{<<"from_user_id">> => From, <<"to_user_id">> => To, <<"message">> => Body}.
+
+bare(Jid) -> hd(binary:split(Jid, <<"/">>)).
+
+user(Jid) -> hd(binary:split(Jid, <<"@">>)).
+
+%% Playing it
+
+%% How many of the wanted notifications arrived.
+-spec play(services(), step()) -> non_neg_integer().
+play(Services, {Text, Act, Wanted}) ->
     Begin = erlang:system_time(millisecond),
     {Micros, _} = timer:tc(Act),
     say("~n~ts (the hooks took ~b us)", [Text, Micros]),
-    case sns_service:await_message(Service, ?PATIENCE_MS) of
-        {ok, #{topic := Got, body := Body, attributes := Attributes, received_at_ms := At}} ->
-            say("  after ~b ms at ~s~n    ~ts~ts", [At - Begin, Got, Body, shown(Attributes)]),
-            case {binary_to_list(Got), jiffy:decode(Body, [return_maps])} of
-                {Topic, Wanted} -> arrived;
-                _ -> say("  which is different from ~s ~tp", [Topic, Wanted]), different
-            end;
-        timeout ->
-            say("  nothing arrived within ~b ms", [?PATIENCE_MS]),
-            lost
-    end.
+    Receivers = lists:usort([Receiver || {Receiver, _, _} <- Wanted]),
+    Arrived = lists:append([arrived(Receiver, Services, Wanted) || Receiver <- [sns, http, rabbit],
+                                                                   lists:member(Receiver, Receivers)]),
+    [say("  ~-8ts ~4b ms  ~ts~n                    ~ts", [name(Receiver), At - Begin, Place, Body])
+     || {Receiver, Place, _Fields, Body, At} <- Arrived],
+    Missing = [Notification || Notification <- Wanted, not is_among(Notification, Arrived)],
+    [say("  ~-8ts          ~ts is missing", [name(Receiver), Place])
+     || {Receiver, Place, _Fields} <- Missing],
+    length(Wanted) - length(Missing).
 
-shown(Attributes) ->
-    [["\n    with ", Name, " = ", Value, " (", Type, ")"]
-     || {Name, {Type, Value}} <- lists:sort(maps:to_list(Attributes))].
+arrived(Receiver, Services, Wanted) ->
+    Module = list_to_existing_atom(atom_to_list(Receiver) ++ "_service"),
+    Count = length([wanted || {R, _, _} <- Wanted, R =:= Receiver]),
+    [shown(Receiver, Message)
+     || Message <- Module:await_messages(maps:get(Receiver, Services), Count, ?PATIENCE_MS)].
+
+shown(sns, #{topic := Topic, body := Body, attributes := Attributes, received_at_ms := At}) ->
+    Values = [[" ", Name, "=", Value] || {Name, {_Type, Value}} <- lists:sort(maps:to_list(Attributes))],
+    {sns, Topic, json(Body), [Body, Values], At};
+shown(http, #{method := Method, path := Path, body := Body, received_at_ms := At}) ->
+    {http, <<Method/binary, " ", Path/binary>>, maps:from_list(uri_string:dissect_query(Body)),
+     Body, At};
+shown(rabbit, #{exchange := Exchange, routing_key := Key, body := Body, received_at_ms := At}) ->
+    {rabbit, <<Exchange/binary, " ", Key/binary>>, json(Body), Body, At}.
+
+json(Body) -> jiffy:decode(Body, [return_maps]).
+
+%% Metadata of the filter may stand beside the fields.
+is_among({Receiver, Place, Wanted}, Arrived) ->
+    lists:any(fun({R, P, Fields, _Body, _At}) ->
+                  {R, P, maps:with(maps:keys(Wanted), Fields)} =:= {Receiver, Place, Wanted}
+              end, Arrived).
+
+name(sns) -> "SNS";
+name(http) -> "HTTP";
+name(rabbit) -> "RabbitMQ".
 
 show_counters() ->
-    %% A message may arrive before the answer that confirms it.
-    Stats = sns_rig:await_stats(fun(#{waiting := Waiting}) -> Waiting =:= 0 end),
-    say("~nthe pool's counters:"),
-    [say("  ~s: ~b", [Name, maps:get(Name, Stats)])
-     || Name <- [accepted, delivered, rejected, exhausted, closed, refused_full, retried, waiting]],
+    Counters = [accepted, delivered, rejected, exhausted, closed, refused_full, retried, waiting],
+    say("~nthe pools' counters:"),
+    [begin
+         %% A message may arrive before the answer that confirms it.
+         Stats = rig:await_stats(Pool, fun(#{waiting := Waiting}) -> Waiting =:= 0 end),
+         say("  ~-8ts ~ts", [name(element(1, Pool)),
+                             lists:join(", ", [[atom_to_list(Counter), " ",
+                                                integer_to_list(maps:get(Counter, Stats))]
+                                               || Counter <- Counters])])
+     end || Pool <- [{sns, ?HT}, {http, ?HT, 1}, {rabbit, ?HT}]],
     say("").
 
 say(Text) -> say(Text, []).
