@@ -35,19 +35,21 @@ const MAX_EVENTS: u64 = 10_000_000;
 // === impl PoolSettings ===
 
 impl PoolSettings {
-    /// Checks plain numbers, complaining in the names of the configuration's keys.
+    /// Checks plain numbers, complaining in the names of the configuration's keys. `workers_key` is
+    /// the key of the number of workers.
     ///
     /// # Errors
     ///
     /// Every number out of range is named.
     pub fn new(
-        pool_size: u64,
+        workers_key: &str,
+        workers: u64,
         max_events: u64,
         max_bytes: u64,
         retry: RetrySettings,
     ) -> Result<Self, InvalidSettings> {
         let mut complaints = InvalidSettings::default();
-        let workers = complaints.number("pool_size", pool_size, MAX_WORKERS);
+        let workers = complaints.number(workers_key, workers, MAX_WORKERS);
         let max_events = complaints.number("queue.max_events", max_events, MAX_EVENTS);
         let max_bytes = complaints.number("queue.max_bytes", max_bytes, i64::MAX as u64);
         complaints.into_result(Self { workers, limit: None, max_events, max_bytes, retry })
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn all_complaints_come_at_once_and_name_the_field() {
-        let complaints = PoolSettings::new(0, 0, 1, AT_ONCE).unwrap_err().0;
+        let complaints = PoolSettings::new("pool_size", 0, 0, 1, AT_ONCE).unwrap_err().0;
         assert_eq!(
             complaints,
             [

@@ -34,10 +34,11 @@ enum AnyTarget {
 
 impl Settings {
     pub(crate) fn decode(term: Term<'_>) -> Checked<Self> {
-        let pool = pool(term)?;
-        let workers = pool.as_ref().map_or(1, |pool| pool.workers.get());
         let target: Term<'_> = field(term, atoms::target())?;
         let kind: Atom = field(target, atoms::target())?;
+        // Outgoing pools have another word for it.
+        let pool = pool(term, if kind == atoms::sns() { "pool_size" } else { "workers" })?;
+        let workers = pool.as_ref().map_or(1, |pool| pool.workers.get());
         let target = if kind == atoms::sns() {
             sns(target, workers)?.map(AnyTarget::Sns)
         } else if kind == atoms::http() {
@@ -62,13 +63,14 @@ impl Settings {
     }
 }
 
-fn pool(term: Term<'_>) -> Checked<PoolSettings> {
+fn pool(term: Term<'_>, workers_key: &str) -> Checked<PoolSettings> {
     let retry = RetrySettings {
         count: retry_count(field(term, atoms::retry_count())?)?,
         base: millis(term, atoms::retry_time_ms())?,
         max: millis(term, atoms::retry_max_ms())?,
     };
     let settings = PoolSettings::new(
+        workers_key,
         field(term, atoms::pool_size())?,
         field(term, atoms::max_events())?,
         field(term, atoms::max_bytes())?,
