@@ -234,7 +234,8 @@ backends_have_their_own_options_as_modules(Config) ->
 the_configuration_of_the_examples_is_valid(_Config) ->
     Examples = filename:join([filename:dirname(code:which(?MODULE)), "..", "..", "examples"]),
     #{{modules, ?HT} := Modules} = load(filename:join(Examples, "mongooseim.toml")),
-    ?assertEqual([mod_event_pusher, mod_event_pusher_filter, mod_event_pusher_sns],
+    ?assertEqual([mod_event_pusher, mod_event_pusher_filter, mod_event_pusher_http,
+                  mod_event_pusher_rabbit, mod_event_pusher_sns],
                  lists:sort(maps:keys(Modules))).
 
 %% Helpers

@@ -27,6 +27,7 @@
          the_metric_of_the_server_counts_notifications/1,
          a_receiver_that_comes_back_gets_what_waited/1,
          https_needs_a_certificate_of_a_known_authority/1,
+         plain_http_needs_no_authorities/1,
          a_full_queue_drops_new_events_and_blocks_nobody/1,
          stopping_drains_all_handlers_at_the_same_time/1,
          unusable_options_stop_the_module_and_are_named/1,
@@ -397,6 +398,19 @@ https_needs_a_certificate_of_a_known_authority(Config) ->
     ?assertMatch({_, _}, binary:match(Cause, <<"invalid peer certificate">>)),
     http_service:stop(Receiver).
 
+%% Confirms it on a system that has none, and that options of TLS are not looked at.
+plain_http_needs_no_authorities(Config) ->
+    true = os:putenv("SSL_CERT_FILE", "/no/such/file.pem"),
+    true = os:putenv("SSL_CERT_DIR", "/no/such/folder"),
+    try
+        start([#{}], #{tls => #{verify_mode => none, cacertfile => "/no/such/file.pem"}}, Config)
+    after
+        [os:unsetenv(Name) || Name <- ["SSL_CERT_FILE", "SSL_CERT_DIR"]]
+    end,
+    send(<<"chat">>, <<"Hi">>),
+    _ = arrived(Config),
+    ?assertEqual(none, log_capture:already(event_pusher_tls_unverified)).
+
 %% Confirms the bound and who is told.
 a_full_queue_drops_new_events_and_blocks_nobody(Config) ->
     Receiver = ?config(receiver, Config),
@@ -432,7 +446,7 @@ stopping_drains_all_handlers_at_the_same_time(Config) ->
 %% Confirms that all complaints come at once.
 unusable_options_stop_the_module_and_are_named(Config) ->
     Missing = "/no/such/file.pem",
-    Bad = (pool(http_pool, Config))#{conn_opts => #{host => "localhost:8000", path_prefix => <<"/">>,
+    Bad = (pool(http_pool, Config))#{conn_opts => #{host => "https://", path_prefix => <<"/">>,
                                                     request_timeout => 0,
                                                     tls => #{cacertfile => Missing}}},
     try start_with([#{}], #{outgoing_pools => [Bad]}) of

@@ -24,6 +24,8 @@
          a_missing_virtual_host_is_told_and_mended_later/1,
          a_user_who_may_not_write_is_told_and_mended_later/1,
          a_nack_is_published_again/1,
+         a_queue_that_takes_nothing_costs_the_other_exchanges_nothing/1,
+         an_unknown_exchange_type_costs_the_other_exchanges_nothing/1,
          a_message_that_the_broker_cannot_take_is_rejected_alone/1,
          a_routing_key_that_amqp_cannot_carry_is_rejected/1,
          a_blocked_connection_holds_events_and_is_told_once/1,
@@ -366,17 +368,22 @@ a_missing_virtual_host_is_told_and_mended_later(Config) ->
     ok = rabbit_service:permissions(Broker, Username, "nowhere", ".*", ".*", ".*"),
     #{delivered := 1} = delivered_all().
 
-%% Confirms that the exchange is named, and that the events wait.
+%% Confirms that the exchange is named, that its events wait, and that they are in nobody's way,
+%% although there are more of them than workers.
 a_user_who_may_not_write_is_told_and_mended_later(Config) ->
     Broker = ?config(broker, Config),
-    ok = rabbit_service:add_user(Broker, "reader", "secret"),
-    ok = rabbit_service:permissions(Broker, "reader", "/", ".*", "", ".*"),
-    start_with_connection(Config, #{username => <<"reader">>, password => <<"secret">>}),
-    host:user_available(?ALICE),
+    ok = rabbit_service:add_user(Broker, "writer", "secret"),
+    ok = rabbit_service:permissions(Broker, "writer", "/", ".*", "^chat_msg$", ".*"),
+    start_with_connection(Config, #{username => <<"writer">>, password => <<"secret">>}),
+    bind(Config, <<"chat_msg">>, false),
+    [host:user_available(<<"user", (integer_to_binary(N))/binary, "@localhost/phone">>)
+     || N <- lists:seq(1, 50)],
     #{reason := Reason} = log_capture:await(event_pusher_connection_refused),
     ?assertMatch(<<"exchange \"presence\": 403 ACCESS_REFUSED", _/binary>>, Reason),
-    ok = rabbit_service:permissions(Broker, "reader", "/", ".*", ".*", ".*"),
-    #{delivered := 1} = delivered_all().
+    send(<<"chat">>, ?ALICE, <<"Hi">>),
+    ?assertMatch([_, _], messages(2, Config)),
+    ok = rabbit_service:permissions(Broker, "writer", "/", ".*", ".*", ".*"),
+    #{delivered := 52} = delivered_all().
 
 %% What the broker does not take
 
@@ -391,6 +398,34 @@ a_nack_is_published_again(Config) ->
     ?assertMatch(#{last_cause := <<"nack", _/binary>>}, log_capture:await(event_pusher_retries)),
     ?assertMatch(#{delivered := Delivered} when Delivered < 4, rabbit_rig:stats()),
     purge_until_delivered(Broker, Queue, 4).
+
+%% Confirms it with more senders than workers.
+a_queue_that_takes_nothing_costs_the_other_exchanges_nothing(Config) ->
+    Broker = ?config(broker, Config),
+    start(Config, #{queue => #{drain_timeout_ms => 0}}),
+    ok = rabbit_service:await_exchange(Broker, "presence"),
+    _ = rabbit_service:bind_full(Broker, "presence", "#", 0),
+    bind(Config, <<"chat_msg">>, false),
+    [host:user_available(<<"user", (integer_to_binary(N))/binary, "@localhost/phone">>)
+     || N <- lists:seq(1, 1000)],
+    _ = log_capture:await(event_pusher_retries),
+    send(<<"chat">>, ?ALICE, <<"Hi">>),
+    ?assertMatch([_, _], messages(2, Config)),
+    ?assertMatch(#{delivered := 2, waiting := 1000},
+                 rabbit_rig:await_stats(fun(#{delivered := Delivered}) -> Delivered > 0 end)).
+
+%% Confirms that it is told as a refusal, although the broker closes the whole connection for it.
+an_unknown_exchange_type_costs_the_other_exchanges_nothing(Config) ->
+    #{presence_exchange := Presence} = Exchanges = rabbit_rig:exchanges(),
+    start(Config, Exchanges#{presence_exchange := Presence#{type := <<"no-such-type">>},
+                             queue => #{drain_timeout_ms => 0}}),
+    #{reason := Reason} = log_capture:await(event_pusher_connection_refused),
+    ?assertMatch(<<"exchange \"presence\": 503 COMMAND_INVALID", _/binary>>, Reason),
+    bind(Config, <<"chat_msg">>, false),
+    host:user_available(?ALICE),
+    send(<<"chat">>, ?ALICE, <<"Hi">>),
+    ?assertMatch([<<"chat_msg">>, <<"chat_msg">>],
+                 [Exchange || #{exchange := Exchange} <- messages(2, Config)]).
 
 %% Room for one message at a time.
 purge_until_delivered(Broker, Queue, Wanted) ->

@@ -36,7 +36,7 @@
     host := binary(),
     path_prefix := binary(),
     path := binary(),
-    tls := tls(),
+    tls := tls() | none,
     connect_timeout_ms := pos_integer(),
     request_timeout_ms := non_neg_integer()
 } | #{

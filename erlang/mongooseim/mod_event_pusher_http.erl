@@ -201,7 +201,7 @@ start_pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Opts, Handl
     #{opts := #{workers := Workers}, conn_opts := #{host := Host} = ConnOpts} = Pool,
     #{path_prefix := Prefix, request_timeout := Timeout} = ConnOpts,
     #{host_type := HostType} = Labels,
-    Tls = event_pusher_outgoing:tls(true, ConnOpts),
+    Tls = event_pusher_outgoing:tls(is_https(Host), ConnOpts),
     event_pusher_outgoing:warn_unverified(Labels, Tls),
     Target = #{target => http,
                host => unicode:characters_to_binary(Host),
@@ -218,6 +218,10 @@ start_pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Opts, Handl
     Siblings = [Sibling || #{name := Sibling, labels := L} <- Handlers, L =:= Labels],
     ReportTo = {?MODULE, report, [HostType, Labels, Siblings]},
     event_pusher_backend:start_pool(Name, Labels, #{settings => Settings, opts => Opts}, ReportTo).
+
+-spec is_https(string()) -> boolean().
+is_https(Host) ->
+    string:prefix(string:lowercase(Host), "https:") =/= nomatch.
 
 %% Feeds the server's own metric beside those that all backends have.
 -spec report(event_pusher:report(), event_pusher:report(), mongooseim:host_type(),

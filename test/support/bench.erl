@@ -20,34 +20,44 @@ main() ->
     Receiver = receiver(["--ca-file", os:getenv("SSL_CERT_FILE")]),
     say("~b schedulers, ~b events per measurement, medians of ~b rounds",
         [erlang:system_info(schedulers_online), ?EVENTS, ?ROUNDS]),
-    hook_cost(Receiver),
-    throughput(Receiver),
+    {ok, Broker} = rabbit_service:start(),
+    hook_cost(Receiver, rabbit_service:info(Broker)),
+    sns_throughput(Receiver),
+    http_throughput(Receiver),
+    rabbit_throughput(rabbit_service:info(Broker)),
     memory(),
+    ok = rabbit_service:stop(Broker),
     stop(Receiver).
 
 %% What the hook costs
 
-hook_cost(Receiver) ->
+hook_cost(Receiver, Broker) ->
     say("~nhook: microseconds of its caller, from the hook of the server to its return~n"
         "  ~-12s ~8s ~8s ~8s ~8s", [receiver, callers, p50, p99, 'p99.9']),
     Slow = rig:silent_server(),
-    {ok, Dead} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
-    {ok, DeadPort} = inet:port(Dead),
-    ok = gen_tcp:close(Dead),
-    DeadUrl = "https://127.0.0.1:" ++ integer_to_list(DeadPort),
-    States = [{fast, maps:get(url, Receiver), #{}},
-              {slow, element(2, Slow), #{}},
-              {dead, DeadUrl, #{publish_retry_count => 5, publish_retry_time_ms => 1000}},
-              {full, element(2, Slow), #{queue => #{max_events => 10}}}],
-    [hook_cost(State, Callers) || State <- States, Callers <- [1, 10, 100]],
+    Url = maps:get(url, Receiver),
+    Dead = "https://127.0.0.1:" ++ integer_to_list(rig:free_port()),
+    Slowly = #{request_timeout => 60000},
+    Away = #{port => rig:free_port()},
+    States = [{"SNS fast", fun() -> start(Url, 100, #{}) end},
+              {"SNS slow", fun() -> start(element(2, Slow), 100, #{}) end},
+              {"SNS dead", fun() -> start(Dead, 100, #{publish_retry_count => 5,
+                                                       publish_retry_time_ms => 1000}) end},
+              {"SNS full", fun() -> start(element(2, Slow), 100,
+                                          #{queue => #{max_events => 10}}) end},
+              {"HTTP fast", fun() -> start_http(Url, 100, #{}) end},
+              {"HTTP slow", fun() -> start_http(element(2, Slow), 100, Slowly) end},
+              {"RabbitMQ up", fun() -> start_rabbit(Broker, #{}) end},
+              {"RabbitMQ down", fun() -> start_rabbit(Broker, Away) end}],
+    [hook_cost(Name, Start, Callers) || {Name, Start} <- States, Callers <- [1, 10, 100]],
     gen_tcp:close(element(1, Slow)).
 
-hook_cost({Name, Url, More}, Callers) ->
-    start(Url, 100, More),
+hook_cost(Name, Start, Callers) ->
+    Start(),
     Each = ?SAMPLES div Callers,
     Times = lists:sort(lists:append(in_parallel(Callers, fun() -> sample(Each, hook()) end))),
     ok = host:stop(),
-    say("  ~-12s ~8b ~8.1f ~8.1f ~8.1f",
+    say("  ~-13s ~7b ~8.1f ~8.1f ~8.1f",
         [Name, Callers | [percentile(P, Times) || P <- [0.5, 0.99, 0.999]]]).
 
 %% The hook as the process of a session runs it, for a message with a body of 200 bytes.
@@ -82,58 +92,104 @@ percentile(P, Sorted) ->
 
 %% What a pool delivers
 
-throughput(Receiver) ->
-    say("~ndelivery over TLS: events per second from the first hook to the last confirmation,~n"
+sns_throughput(Receiver) ->
+    say("~nSNS over TLS: events per second from the first hook to the last confirmation,~n"
         "and as a multiple of a bare loop of reqwest and aws-sigv4 with as many connections~n"
         "  ~-9s ~9s ~9s ~7s ~9s ~7s", ["pool_size", bare, single, ratio, batched, ratio]),
-    [throughput(Receiver, PoolSize) || PoolSize <- [1, 10, 100]],
-    ok.
+    Pool = fun(PoolSize, Batch, Count) ->
+        rate(Count, {sns, ?HT}, fun() -> start(maps:get(url, Receiver), PoolSize,
+                                               #{publish_batch => Batch}) end)
+    end,
+    [compare(PoolSize, [fun() -> bare_rate(signed, Receiver, sns_body(), PoolSize) end,
+                        fun() -> Pool(PoolSize, false, ?EVENTS) end,
+                        fun() -> Pool(PoolSize, true, 5 * ?EVENTS) end])
+     || PoolSize <- [1, 10, 100]].
 
-%% Round by round, so that a machine whose speed drifts is the same for all.
-throughput(Receiver, PoolSize) ->
-    Rounds = [{bare_rate(Receiver, PoolSize),
-               pool_rate(Receiver, PoolSize, false),
-               pool_rate(Receiver, PoolSize, true)} || _ <- lists:seq(1, ?ROUNDS)],
-    {Bare, Single, Batched} = lists:unzip3(Rounds),
-    say("  ~-9b ~9b ~9b ~7.2f ~9b ~7.2f",
-        [PoolSize, round(median(Bare)),
-         round(median(Single)), median([S / B || {B, S, _} <- Rounds]),
-         round(median(Batched)), median([B2 / B || {B, _, B2} <- Rounds])]).
+http_throughput(Receiver) ->
+    say("~nHTTP over TLS: likewise, compared with a bare loop of reqwest~n"
+        "  ~-9s ~9s ~9s ~7s", ["workers", bare, pool, ratio]),
+    Start = fun(Workers) -> fun() -> start_http(maps:get(url, Receiver), Workers, #{}) end end,
+    [compare(Workers, [fun() -> bare_rate(plain, Receiver, form_body(), Workers) end,
+                       fun() -> rate(?EVENTS, {http, ?HT, 1}, Start(Workers)) end])
+     || Workers <- [1, 10, 100]].
 
-pool_rate(#{url := Url}, PoolSize, Batch) ->
-    start(Url, PoolSize, #{publish_batch => Batch}),
-    Count = case Batch of true -> 5 * ?EVENTS; false -> ?EVENTS end,
+%% The first column is what ten workers of the server's own pool do.
+rabbit_throughput(Broker) ->
+    say("~nRabbitMQ: likewise, compared with bare loops of lapin: ten connections with one~n"
+        "outstanding confirm each, and one connection with 256~n"
+        "  ~-9s ~9s ~9s ~7s ~9s ~7s ~9s ~7s",
+        ["workers", "10 x 1", "1 x 256", ratio, confirms, ratio, without, ratio]),
+    Pool = fun(Confirms) ->
+        rate(2 * ?EVENTS, {rabbit, ?HT},
+             fun() -> start_rabbit(Broker, #{confirms_enabled => Confirms}) end)
+    end,
+    compare(10, [fun() -> bare_amqp_rate(Broker, 10, 1) end,
+                 fun() -> bare_amqp_rate(Broker, 1, 256) end,
+                 fun() -> Pool(true) end,
+                 fun() -> Pool(false) end]).
+
+%% A row: the median of each rate, and its median ratio to the first. Round by round, so that a
+%% machine whose speed drifts is the same for all.
+compare(Size, [_Yardstick | _] = Rates) ->
+    Rounds = [[Rate() || Rate <- Rates] || _ <- lists:seq(1, ?ROUNDS)],
+    [Bare | Others] = transposed(Rounds),
+    Columns = [[round(median(Other)), median(lists:zipwith(fun(O, B) -> O / B end, Other, Bare))]
+               || Other <- Others],
+    say("  ~-9b ~9b" ++ lists:append(["~10b ~7.2f" || _ <- Columns]),
+        [Size, round(median(Bare)) | lists:append(Columns)]).
+
+transposed([[] | _]) -> [];
+transposed(Rows) -> [[hd(Row) || Row <- Rows] | transposed([tl(Row) || Row <- Rows])].
+
+%% Events per second through the hook.
+rate(Count, Name, Start) ->
+    Start(),
     Hook = hook(),
     Begin = erlang:monotonic_time(microsecond),
     push(Count, Hook),
     ok = host_metrics:await(event_pusher_queue,
-                            fun() -> maps:get(waiting, sns_rig:stats()) =:= 0 end, ?SETTLE_MS),
+                            fun() -> maps:get(waiting, rig:stats(Name)) =:= 0 end, ?SETTLE_MS),
     Micros = erlang:monotonic_time(microsecond) - Begin,
-    #{delivered := Count} = sns_rig:stats(),
+    #{delivered := Count} = rig:stats(Name),
     ok = host:stop(),
     Count * 1000000 / Micros.
 
 push(0, _Hook) -> ok;
 push(Count, Hook) -> Hook(), push(Count - 1, Hook).
 
-bare_rate(#{url := Url}, PoolSize) ->
-    CaFile = os:getenv("SSL_CERT_FILE"),
+bare_rate(Kind, #{url := Url}, Body, Connections) ->
+    Numbers = [Connections, ?REQUESTS, event_pusher_app:runtime_threads()],
+    bare("event_pusher_bench", fun(BodyFile) ->
+        [atom_to_list(Kind), Url, os:getenv("SSL_CERT_FILE"), BodyFile | Numbers]
+    end, Body).
+
+bare_amqp_rate(#{username := User, password := Password, port := Port}, Connections, Window) ->
+    Uri = ["amqp://", User, $:, Password, "@127.0.0.1:", integer_to_list(Port), "/%2f"],
+    Numbers = [Connections, Window, ?REQUESTS, event_pusher_app:runtime_threads()],
+    bare("bare_amqp", fun(BodyFile) -> [Uri, "chat_msg", BodyFile | Numbers] end, json_body()).
+
+bare(Program, Args, Body) ->
     BodyFile = filename:join("_build", "bench-body-" ++ os:getpid()),
-    ok = file:write_file(BodyFile, request_body()),
-    Threads = integer_to_list(event_pusher_app:runtime_threads()),
-    Args = [Url, CaFile, BodyFile, integer_to_list(PoolSize), integer_to_list(?REQUESTS), Threads],
-    Rate = os:cmd(lists:join(" ", ["target/release/event_pusher_bench" | Args])),
+    ok = file:write_file(BodyFile, Body),
+    Words = [case is_integer(Arg) of true -> integer_to_list(Arg); false -> Arg end
+             || Arg <- Args(BodyFile)],
+    Rate = os:cmd(binary_to_list(iolist_to_binary(
+                      lists:join(" ", [["target/release/", Program] | Words])))),
     ok = file:delete(BodyFile),
     float(list_to_integer(string:trim(Rate))).
 
 %% The bytes of one Publish request for the event of hook/0.
-request_body() ->
-    Body = binary:copy(<<"0123456789">>, 20),
-    Json = ["{\"from_user_id\":\"alice@localhost\",\"to_user_id\":\"bob@localhost\","
-            "\"message\":\"", Body, "\"}"],
+sns_body() ->
     ["Action=Publish&Version=2010-03-31&TopicArn=",
      uri_string:quote("arn:aws:sns:eu-west-1:123456789012:pm"),
-     "&Message=", uri_string:quote(iolist_to_binary(Json))].
+     "&Message=", uri_string:quote(iolist_to_binary(json_body()))].
+
+form_body() ->
+    ["author=alice&server=localhost&receiver=bob&message=", binary:copy(<<"0123456789">>, 20)].
+
+json_body() ->
+    ["{\"from_user_id\":\"alice@localhost\",\"to_user_id\":\"bob@localhost\",\"message\":\"",
+     binary:copy(<<"0123456789">>, 20), "\"}"].
 
 median(Values) ->
     lists:nth((length(Values) + 1) div 2, lists:sort(Values)).
@@ -169,6 +225,21 @@ start(Url, PoolSize, More) ->
              secret_access_key => <<"secret">>},
     Queue = maps:merge(#{drain_timeout_ms => 0}, maps:get(queue, More, #{})),
     sns_rig:start_host(sns_rig:opts(Info, More#{pool_size => PoolSize, queue => Queue})).
+
+start_http(Url, Workers, ConnOpts) ->
+    Pool = #{type => http, scope => global, tag => http_pool, opts => #{workers => Workers},
+             conn_opts => maps:merge(#{host => Url, path_prefix => <<"/">>,
+                                       request_timeout => 10000}, ConnOpts)},
+    Handler = #{pool_name => http_pool, path => <<>>,
+                callback_module => mod_event_pusher_http_defaults},
+    rig:start_host(#{mod_event_pusher => #{http => #{handlers => [Handler],
+                                                     queue => #{drain_timeout_ms => 0}}}},
+                   #{outgoing_pools => [Pool]}).
+
+start_rabbit(Broker, ConnOpts) ->
+    Exchanges = maps:with([chat_msg_exchange], rabbit_rig:exchanges()),
+    rabbit_rig:start_host(Exchanges#{connection => rabbit_rig:connection(Broker, ConnOpts),
+                                     queue => #{drain_timeout_ms => 0}}).
 
 %% A program of its own, as a receiver is.
 receiver(Args) ->

@@ -1,7 +1,8 @@
-//! The yardstick of the benchmark: the bytes of one `Publish` request, signed by aws-sigv4 and sent
-//! by reqwest over and over, with nothing around it.
+//! The yardstick of the benchmark for HTTP: the bytes of one request, signed by aws-sigv4 or not,
+//! sent by reqwest over and over, with nothing around it.
 //!
-//! `bare URL CA_FILE BODY_FILE CONCURRENCY REQUESTS THREADS` prints the requests per second.
+//! `event_pusher_bench signed|plain URL CA_FILE BODY_FILE CONCURRENCY REQUESTS THREADS` prints the
+//! requests per second.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,9 +25,11 @@ const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, url, ca_file, body_file, concurrency, requests, threads] = arguments.as_slice() else {
-        return Err("usage: bare URL CA_FILE BODY_FILE CONCURRENCY REQUESTS THREADS".into());
+    let [_, kind, url, ca_file, body_file, concurrency, requests, threads] = arguments.as_slice()
+    else {
+        return Err("usage: signed|plain URL CA_FILE BODY_FILE CONCURRENCY REQUESTS THREADS".into());
     };
+    let signed = kind == "signed";
     let client = client(&PathBuf::from(ca_file))?;
     let body = std::fs::read(body_file)?;
     let (concurrency, requests) = (concurrency.parse()?, requests.parse()?);
@@ -34,7 +37,7 @@ fn main() -> Result<(), Failure> {
         .worker_threads(threads.parse()?)
         .enable_all()
         .build()?;
-    let rate = runtime.block_on(run(client, url.clone(), body, concurrency, requests))?;
+    let rate = runtime.block_on(run(client, signed, url.clone(), body, concurrency, requests))?;
     println!("{rate:.0}");
     Ok(())
 }
@@ -52,6 +55,7 @@ fn client(ca_file: &PathBuf) -> Result<Client, Failure> {
 
 async fn run(
     client: Client,
+    signed: bool,
     url: String,
     body: Vec<u8>,
     concurrency: usize,
@@ -67,7 +71,8 @@ async fn run(
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
                 .is_ok()
             {
-                request(&client, &url, &body).await?;
+                let headers = if signed { sign_request(&url, &body)? } else { Vec::new() };
+                request(&client, &url, &body, headers).await?;
             }
             Ok::<_, Failure>(())
         });
@@ -78,7 +83,7 @@ async fn run(
     Ok(requests as f64 / begin.elapsed().as_secs_f64())
 }
 
-async fn request(client: &Client, url: &str, body: &[u8]) -> Result<(), Failure> {
+fn sign_request(url: &str, body: &[u8]) -> Result<Vec<(String, String)>, Failure> {
     let identity = Credentials::new("AKIDEXAMPLE", "secret", None, None, "bench").into();
     let mut settings = SigningSettings::default();
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -93,8 +98,17 @@ async fn request(client: &Client, url: &str, body: &[u8]) -> Result<(), Failure>
     let signable =
         SignableRequest::new("POST", url, headers.into_iter(), SignableBody::Bytes(body))?;
     let (signed, _) = sign(signable, &SigningParams::V4(params))?.into_parts();
+    Ok(signed.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+async fn request(
+    client: &Client,
+    url: &str,
+    body: &[u8],
+    headers: Vec<(String, String)>,
+) -> Result<(), Failure> {
     let mut request = client.post(url).header("content-type", CONTENT_TYPE).body(body.to_vec());
-    for (name, value) in signed.headers() {
+    for (name, value) in headers {
         request = request.header(name, value);
     }
     let response = request.send().await?.error_for_status()?;

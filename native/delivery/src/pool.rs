@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
@@ -58,7 +57,10 @@ struct Shared {
 impl Pool {
     /// Starts workers for the target on the given runtime.
     pub fn start<T: Target>(target: T, settings: &PoolSettings, runtime: &Handle) -> Self {
-        let queue = Queue::new(settings);
+        // Each destination has a worker at least.
+        let count = settings.workers.max(target.destinations()).get();
+        let share = count.div_ceil(target.destinations().get());
+        let queue = Queue::new(settings, share);
         let shared = Arc::new(Shared {
             link: Link::new(queue.waker()),
             queue,
@@ -70,7 +72,7 @@ impl Pool {
         shared.observer.batch_limit(target.limits().events);
         let target = Arc::new(target);
         let mut workers = JoinSet::new();
-        for _ in 0..settings.workers.get() {
+        for _ in 0..count {
             workers.spawn_on(work(Arc::clone(&target), Arc::clone(&shared)), runtime);
         }
         let mut attendant = JoinSet::new();
@@ -156,27 +158,26 @@ async fn attend<T: Target>(target: Arc<T>, shared: Arc<Shared>) {
     target.close().await;
 }
 
-/// One worker: its slot stays taken through every attempt, so retries stay inside the bound.
+/// One worker: its slot stays taken through every attempt, so retries stay inside the bound. Only
+/// what a destination must be ready for goes back into the queue.
 async fn work<T: Target>(target: Arc<T>, shared: Arc<Shared>) {
     let Shared { queue, observer, limit, retry, .. } = &*shared;
     while let Some(batch) = queue.next(&*target).await {
-        let groups = groups(&batch);
+        let (destination, groups) = place(&batch);
         let backoff = Backoff::new(*retry, fastrand::f64);
-        retry::deliver(&*target, limit.as_ref(), batch, backoff, observer).await;
-        queue.release(&groups);
+        let left = retry::deliver(&*target, limit.as_ref(), batch, backoff, observer).await;
+        queue.give_back(left);
+        queue.finish(&destination, &groups);
         observer.batch_limit(target.limits().events);
     }
 }
 
-/// The groups of a batch, each once: its messages stand together.
-fn groups(batch: &[Accepted]) -> Vec<(Box<str>, Box<str>)> {
-    let message = |accepted: &Accepted| {
-        let Message { destination, group, .. } = &accepted.message;
-        Some((destination.clone(), group.clone()?))
-    };
-    let mut groups = batch.iter().filter_map(message).collect::<Vec<_>>();
+/// The destination of a batch and its groups, each once: the messages of one stand together.
+fn place(batch: &[Accepted]) -> (Box<str>, Vec<Box<str>>) {
+    let groups = batch.iter().filter_map(|accepted| accepted.message.group.clone());
+    let mut groups = groups.collect::<Vec<_>>();
     groups.dedup();
-    groups
+    (batch[0].message.destination.clone(), groups)
 }
 
 #[cfg(test)]

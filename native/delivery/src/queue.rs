@@ -46,12 +46,13 @@ struct Gauge {
 // === impl Queue ===
 
 impl Queue {
-    pub(crate) fn new(settings: &PoolSettings) -> Self {
+    /// Of one destination, only `share` batches are on their way at a time.
+    pub(crate) fn new(settings: &PoolSettings, share: usize) -> Self {
         let (sender, receiver) = crossbeam_channel::bounded(settings.max_events.get());
         Self {
             sender: RwLock::new(Some(sender)),
             receiver,
-            lanes: Mutex::default(),
+            lanes: Mutex::new(Lanes::new(share)),
             wake: Arc::default(),
             next_id: AtomicUsize::new(0),
             events: Gauge::new(settings.max_events.get()),
@@ -105,15 +106,31 @@ impl Queue {
         }
     }
 
-    /// Tells that the messages of these destinations and groups have ended, so that the next one
-    /// of each group may go.
-    pub(crate) fn release(&self, ended: &[(Box<str>, Box<str>)]) {
-        if !ended.is_empty() {
-            let mut lanes = self.lanes();
-            ended.iter().for_each(|(destination, group)| lanes.release(destination, group));
-            drop(lanes);
+    /// Puts messages of one destination back in front of those that wait. They are counted again,
+    /// whether there is room or not: they were accepted. Whoever took them looks again, so nobody
+    /// has to be woken.
+    pub(crate) fn give_back(&self, batch: Vec<Accepted>) {
+        for accepted in &batch {
+            self.events.put_back(1);
+            self.bytes.put_back(accepted.message.footprint());
+        }
+        self.lanes().give_back(batch);
+    }
+
+    /// Tells that a batch of this destination with these groups has ended, so that the next one may
+    /// go.
+    pub(crate) fn finish(&self, destination: &str, groups: &[Box<str>]) {
+        let mut lanes = self.lanes();
+        lanes.finish(destination, groups);
+        let more = lanes.has_something_to_take();
+        drop(lanes);
+        if self.is_closed() {
+            // There may be nothing left to wait for.
+            self.wake.notify_waiters();
+        } else if more {
             // What has become free is as good as pushed.
-            ended.iter().for_each(|_| self.wake.notify_one());
+            groups.iter().for_each(|_| self.wake.notify_one());
+            self.wake.notify_one();
         }
     }
 
@@ -127,7 +144,7 @@ impl Queue {
 
     /// Forgets what waits. Only right when the queue is closed and no worker is left.
     pub(crate) fn clear(&self) {
-        *self.lanes() = Lanes::default();
+        self.lanes().clear();
         self.receiver.try_iter().for_each(drop);
         self.events.reset();
         self.bytes.reset();
@@ -190,6 +207,10 @@ impl Gauge {
             return Err(Refusal::Full);
         }
         Ok(())
+    }
+
+    fn put_back(&self, amount: usize) {
+        self.level.fetch_add(amount, AcqRel);
     }
 
     fn reset(&self) {

@@ -38,14 +38,15 @@ pub struct Backoff<R> {
 }
 
 /// Attempts the delivery of messages of one destination until each has ended, and tells the
-/// observer of every end.
+/// observer of every end. What is left when the destination is not ready any more comes back:
+/// it has to wait elsewhere.
 pub(crate) async fn deliver<T: Target, R: FnMut() -> f64>(
     target: &T,
     limit: Option<&Limit>,
     mut pending: Vec<Accepted>,
     mut backoff: Backoff<R>,
     observer: &Observer,
-) {
+) -> Vec<Accepted> {
     loop {
         let slot = match limit {
             Some(limit) => Some(limit.acquire().await),
@@ -70,15 +71,18 @@ pub(crate) async fn deliver<T: Target, R: FnMut() -> f64>(
             Err(Failure::Transient { detail, retry_after }) => retry.wanted(detail, retry_after),
         });
         if pending.is_empty() {
-            return;
+            return pending;
         }
         let Some(delay) = backoff.next(retry.after) else {
             for accepted in &pending {
                 end(accepted, Outcome::Dropped(DropReason::Exhausted), retry.detail.clone());
             }
-            return;
+            return Vec::new();
         };
         observer.retrying(pending.len(), retry.detail);
+        if !target.is_ready(&pending[0].message.destination) {
+            return pending;
+        }
         sleep(delay).await;
     }
 }
@@ -121,9 +125,12 @@ fn missing() -> Result<(), Failure> {
 // === impl Retry ===
 
 impl Retry {
-    /// Keeps the message in the loop. All that are left wait for the longest wait asked for.
+    /// Keeps the message in the loop. All that are left wait for the longest wait asked for; the
+    /// first failure is the cause that is told.
     fn wanted(&mut self, detail: Cow<'static, str>, after: Option<Duration>) -> bool {
-        self.detail = detail;
+        if self.detail.is_empty() {
+            self.detail = detail;
+        }
         self.after = self.after.max(after);
         true
     }

@@ -5,6 +5,7 @@ pub mod rabbit;
 pub mod sns;
 
 use std::future::{Future, ready};
+use std::num::NonZeroUsize;
 
 use crate::link::Link;
 use crate::message::Accepted;
@@ -16,6 +17,12 @@ pub trait Target: Send + Sync + 'static {
     /// runs.
     fn limits(&self) -> BatchLimits {
         BatchLimits::SINGLE
+    }
+
+    /// How many destinations should get by beside each other: none of them occupies more than its
+    /// share of the workers, even if attempts at it do not end.
+    fn destinations(&self) -> NonZeroUsize {
+        NonZeroUsize::MIN
     }
 
     /// Whether an attempt at this destination makes sense now. While it does not, messages to it

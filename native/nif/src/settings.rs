@@ -101,7 +101,8 @@ fn sns(term: Term<'_>, workers: usize) -> Checked<SnsTarget> {
     );
     let mut complaints = InvalidSettings::default();
     let settings = complaints.keep(settings);
-    let client = ClientFor { tls: &TlsOptions::default(), http2: false, tls_name: None, workers };
+    let tls = settings.as_ref().is_none_or(SnsSettings::is_https).then(TlsOptions::default);
+    let client = ClientFor { tls: tls.as_ref(), http2: false, tls_name: None, workers };
     let client = complaints.keep(client.decode(term)?);
     let (Some(settings), Some(client)) = (settings, client) else { return Ok(Err(complaints)) };
     Ok(Ok(SnsTarget::new(settings, client)))
@@ -113,12 +114,12 @@ fn http(term: Term<'_>, workers: usize) -> Checked<HttpTarget> {
         field(term, atoms::host())?,
         field(term, atoms::path_prefix())?,
         field(term, atoms::path())?,
-        tls.server_name(),
+        tls.as_ref().and_then(TlsOptions::server_name),
     );
     let mut complaints = InvalidSettings::default();
     let settings = complaints.keep(settings);
     let tls_name = settings.as_ref().and_then(HttpSettings::tls_name);
-    let client = ClientFor { tls: &tls, http2: true, tls_name, workers };
+    let client = ClientFor { tls: tls.as_ref(), http2: true, tls_name, workers };
     let client = complaints.keep(client.decode(term)?);
     let (Some(settings), Some(client)) = (settings, client) else { return Ok(Err(complaints)) };
     Ok(Ok(HttpTarget::new(settings, client)))
@@ -126,7 +127,8 @@ fn http(term: Term<'_>, workers: usize) -> Checked<HttpTarget> {
 
 /// What a client has to be, beside the time limits that are in the term.
 struct ClientFor<'a> {
-    tls: &'a TlsOptions,
+    /// Not where there is plain HTTP only, which needs no authorities.
+    tls: Option<&'a TlsOptions>,
     http2: bool,
     tls_name: Option<TlsName>,
     workers: usize,
@@ -139,7 +141,7 @@ impl ClientFor<'_> {
             connect_timeout: millis(term, atoms::connect_timeout_ms())?,
             request_timeout: millis(term, atoms::request_timeout_ms())?,
             idle_connections: self.workers,
-            tls: complaints.keep(client_config(self.tls)),
+            tls: self.tls.and_then(|options| complaints.keep(client_config(options))),
             http2: self.http2,
             tls_name: self.tls_name,
         };
@@ -162,8 +164,7 @@ fn rabbit(term: Term<'_>) -> Checked<RabbitTarget> {
         virtual_host: field(term, atoms::virtual_host())?,
         connection_name: field(term, atoms::connection_name())?,
     };
-    let options: Term<'_> = field(term, atoms::tls())?;
-    let options = if options.is_atom() { None } else { Some(tls(options)?) };
+    let options = tls(field(term, atoms::tls())?)?;
     let exchanges: Vec<(String, String, String, bool)> = field(term, atoms::exchanges())?;
     let exchange = |(section, name, kind, durable)| Exchange { section, name, kind, durable };
     let settings = RabbitSettings::new(
@@ -177,9 +178,13 @@ fn rabbit(term: Term<'_>) -> Checked<RabbitTarget> {
     Ok(settings.map(RabbitTarget::new))
 }
 
-fn tls(term: Term<'_>) -> NifResult<TlsOptions> {
+/// `None` for the atom `none`.
+fn tls(term: Term<'_>) -> NifResult<Option<TlsOptions>> {
+    if term.decode::<Atom>().is_ok_and(|word| word == atoms::none()) {
+        return Ok(None);
+    }
     let path = |key| Ok::<_, Error>(optional::<String>(term, key)?.map(PathBuf::from));
-    Ok(TlsOptions {
+    Ok(Some(TlsOptions {
         verify_mode: verify_mode(field(term, atoms::verify_mode())?)?,
         disconnect_on_failure: field(term, atoms::disconnect_on_failure())?,
         cacertfile: path(atoms::cacertfile())?,
@@ -189,7 +194,7 @@ fn tls(term: Term<'_>) -> NifResult<TlsOptions> {
         versions: field(term, atoms::versions())?,
         ciphers: optional(term, atoms::ciphers())?,
         sni: server_name(field(term, atoms::server_name())?)?,
-    })
+    }))
 }
 
 fn verify_mode(word: Atom) -> NifResult<VerifyMode> {

@@ -5,6 +5,7 @@ mod groups;
 mod limits;
 mod property;
 mod readiness;
+mod shares;
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -24,6 +25,7 @@ struct Gated {
     begun: Arc<AtomicUsize>,
     seen: Arc<StdMutex<Vec<Vec<String>>>>,
     limits: BatchLimits,
+    destinations: usize,
     verdict: fn(&str) -> Result<(), Failure>,
     absent: watch::Receiver<HashSet<String>>,
 }
@@ -43,6 +45,10 @@ const TEN: BatchLimits = BatchLimits { events: 10, bytes: 1000, per_group: 1 };
 impl Target for Gated {
     fn limits(&self) -> BatchLimits {
         self.limits
+    }
+
+    fn destinations(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.destinations).unwrap()
     }
 
     fn is_ready(&self, destination: &str) -> bool {
@@ -98,6 +104,16 @@ fn rig_with(
     limits: BatchLimits,
     verdict: fn(&str) -> Result<(), Failure>,
 ) -> Rig {
+    rig_for(1, settings, limits, verdict)
+}
+
+/// A rig whose destinations have a share of the workers each.
+fn rig_for(
+    destinations: usize,
+    settings: PoolSettings,
+    limits: BatchLimits,
+    verdict: fn(&str) -> Result<(), Failure>,
+) -> Rig {
     let gate = Arc::new(Semaphore::new(0));
     let (begun, seen) = (Arc::default(), Arc::default());
     let (sender, absent) = watch::channel(HashSet::new());
@@ -106,6 +122,7 @@ fn rig_with(
         begun: Arc::clone(&begun),
         seen: Arc::clone(&seen),
         limits,
+        destinations,
         verdict,
         absent,
     };

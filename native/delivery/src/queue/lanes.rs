@@ -12,8 +12,10 @@ use crate::target::BatchLimits;
 
 type Waiting = VecDeque<Box<Accepted>>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lanes {
+    /// How many batches of one lane may be on their way at a time.
+    share: usize,
     by_destination: HashMap<Arc<str>, Lane>,
     /// The destinations that have something to take, each once.
     turns: VecDeque<Arc<str>>,
@@ -27,6 +29,8 @@ struct Lane {
     /// The groups that have something to take, each once.
     turns: VecDeque<Arc<str>>,
     in_turns: bool,
+    /// Batches on their way.
+    under_way: usize,
 }
 
 /// What still fits into a batch.
@@ -38,6 +42,14 @@ struct Room {
 // === impl Lanes ===
 
 impl Lanes {
+    pub(super) fn new(share: usize) -> Self {
+        Self { share, by_destination: HashMap::new(), turns: VecDeque::new() }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.share);
+    }
+
     pub(super) fn add(&mut self, accepted: Box<Accepted>) {
         let destination: &str = &accepted.message.destination;
         let (destination, lane) = match self.by_destination.get_mut(destination) {
@@ -52,32 +64,41 @@ impl Lanes {
         Self::queue_up(&mut self.turns, destination, lane);
     }
 
-    /// Takes from the first lane in turn that is ready, as much as the limits allow and at least
-    /// one message if there is any to take.
+    /// Takes from the first lane in turn that is ready and has not its whole share on its way, as
+    /// much as the limits allow and at least one message if there is any to take.
     pub(super) fn take(
         &mut self,
         limits: BatchLimits,
         ready: impl Fn(&str) -> bool,
     ) -> Vec<Accepted> {
-        let Some(next) = self.turns.iter().position(|destination| ready(destination)) else {
-            return Vec::new();
+        let may_go = |destination: &Arc<str>| {
+            ready(destination) && self.by_destination[destination].under_way < self.share
         };
+        let Some(next) = self.turns.iter().position(may_go) else { return Vec::new() };
         // Those that are passed over keep their turn.
         let destination = self.turns.remove(next).expect("the position was just found");
         let lane = self.by_destination.get_mut(&destination).expect("a lane in turns exists");
         lane.in_turns = false;
         let batch = lane.take(Room::new(limits));
-        if lane.is_empty() {
-            self.by_destination.remove(&destination);
-        } else {
-            Self::queue_up(&mut self.turns, destination, lane);
-        }
+        lane.under_way += 1;
+        Self::queue_up(&mut self.turns, destination, lane);
         batch
     }
 
-    pub(super) fn release(&mut self, destination: &str, group: &str) {
+    /// Puts messages of a batch that is on its way back in front, in their order. Their groups stay
+    /// taken until the batch is finished.
+    pub(super) fn give_back(&mut self, batch: Vec<Accepted>) {
+        let Some(first) = batch.first() else { return };
+        let lane = self.by_destination.get_mut(&*first.message.destination);
+        let lane = lane.expect("a lane is kept while a batch of it is on its way");
+        batch.into_iter().rev().for_each(|accepted| lane.give_back(accepted));
+    }
+
+    /// A batch with these groups is on its way no longer.
+    pub(super) fn finish(&mut self, destination: &str, groups: &[Box<str>]) {
         let Some(lane) = self.by_destination.get_mut(destination) else { return };
-        lane.release(group);
+        lane.under_way -= 1;
+        groups.iter().for_each(|group| lane.release(group));
         if lane.is_empty() {
             self.by_destination.remove(destination);
         } else if !lane.in_turns {
@@ -118,6 +139,14 @@ impl Lane {
         self.groups.entry(name).or_default().push_back(accepted);
     }
 
+    fn give_back(&mut self, accepted: Accepted) {
+        let waiting = match accepted.message.group.as_deref() {
+            Some(name) => self.groups.get_mut(name).expect("a group that was taken is kept"),
+            None => &mut self.ungrouped,
+        };
+        waiting.push_front(Box::new(accepted));
+    }
+
     fn take(&mut self, mut room: Room) -> Vec<Accepted> {
         let mut batch = Vec::new();
         while let Some(accepted) = self.ungrouped.pop_front_if(|first| room.admits(first)) {
@@ -154,7 +183,7 @@ impl Lane {
     }
 
     fn is_empty(&self) -> bool {
-        self.ungrouped.is_empty() && self.groups.is_empty()
+        self.ungrouped.is_empty() && self.groups.is_empty() && self.under_way == 0
     }
 
     fn oldest(&self) -> Option<Instant> {

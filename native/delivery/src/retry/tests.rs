@@ -79,7 +79,8 @@ async fn run_steps(
     let begin = tokio::time::Instant::now();
     // The largest jitter: each wait is the whole of its range.
     let backoff = Backoff::new(settings(count, base_ms), || 1.0);
-    deliver(&target, None, pending, backoff, &observer).await;
+    let left = deliver(&target, None, pending, backoff, &observer).await;
+    assert!(left.is_empty(), "the destination is always ready");
     assert!(target.0.lock().unwrap().is_empty(), "every step of the script was wanted");
     let mut report = observer.totals();
     observer.take_recent(&mut report);

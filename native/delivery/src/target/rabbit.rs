@@ -12,7 +12,7 @@ mod session;
 mod settings;
 mod state;
 
-use std::sync::Arc;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -22,7 +22,6 @@ use crate::link::Link;
 use crate::message::Accepted;
 use crate::outcome::Failure;
 use crate::target::{BatchLimits, Target};
-use session::Session;
 pub use settings::{Exchange, RabbitLogin, RabbitSettings};
 use state::State;
 
@@ -40,8 +39,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub struct RabbitTarget {
     settings: RabbitSettings,
     state: watch::Sender<State>,
-    /// An exchange needs to be declared: the keeper's concern.
-    undeclared: Notify,
+    /// A worker has seen an exchange stand otherwise: the keeper's concern.
+    changed: Notify,
     /// Makes the ids of messages differ from those of any other target.
     origin: u64,
 }
@@ -52,15 +51,7 @@ impl RabbitTarget {
     /// A target that connects as soon as its pool runs.
     pub fn new(settings: RabbitSettings) -> Self {
         let state = watch::Sender::new(State::new(settings.exchanges.len()));
-        Self { settings, state, undeclared: Notify::new(), origin: fastrand::u64(..) }
-    }
-
-    /// The session, once messages to this exchange can be published.
-    async fn ready(&self, exchange: usize) -> Arc<Session> {
-        let mut state = self.state.subscribe();
-        let ready = state.wait_for(|state| state.is_ready(exchange)).await;
-        let ready = ready.expect("the sender lives as long as the target");
-        Arc::clone(ready.session.as_ref().expect("nothing is ready without a session"))
+        Self { settings, state, changed: Notify::new(), origin: fastrand::u64(..) }
     }
 }
 
@@ -69,11 +60,15 @@ impl Target for RabbitTarget {
         BatchLimits { events: WINDOW, bytes: WINDOW_BYTES, per_group: WINDOW }
     }
 
+    fn destinations(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.settings.exchanges.len()).unwrap_or(NonZeroUsize::MIN)
+    }
+
     fn is_ready(&self, destination: &str) -> bool {
         // A message to an exchange that nobody declares is taken to be refused.
         self.settings
             .exchange(destination)
-            .is_none_or(|exchange| self.state.borrow().is_ready(exchange))
+            .is_none_or(|exchange| self.state.borrow().session_for(exchange).is_some())
     }
 
     async fn deliver(&self, batch: &[Accepted]) -> Vec<Result<(), Failure>> {
@@ -81,8 +76,11 @@ impl Target for RabbitTarget {
         let Some(exchange) = self.settings.exchange(destination) else {
             return vec![Err(Failure::permanent("exchange is not configured")); batch.len()];
         };
-        let session = self.ready(exchange).await;
-        self.publish(&session, exchange, batch).await
+        let session = self.state.borrow().session_for(exchange);
+        match session {
+            Some(session) => self.publish(&session, exchange, batch).await,
+            None => vec![Err(Failure::transient("connection is closed")); batch.len()],
+        }
     }
 
     async fn attend(&self, link: &Link) {

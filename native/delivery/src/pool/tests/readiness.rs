@@ -74,6 +74,35 @@ async fn a_destination_that_is_no_longer_ready_keeps_the_rest_of_a_group_in_orde
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_fails_while_its_destination_ceases_to_be_ready_goes_back_and_frees_the_worker() {
+    let fails_once = |body: &str| if body == "a2" { later_once() } else { Ok(()) };
+    let three = BatchLimits { events: 3, bytes: 1000, per_group: 3 };
+    let rig = rig_with(settings(1, 3, 100_000), three, fails_once);
+    rig.push("a", Some("alice"), ["a1", "a2", "a3"]);
+    idle().await;
+    rig.push("a", Some("alice"), ["a4"]);
+    rig.push("b", None, ["b1"]);
+    // The attempt at a1 to a3 ends when a is away: a2 goes back, in front of a4.
+    rig.away(["a"]);
+    rig.gate.add_permits(100);
+    idle().await;
+    let stats = rig.pool.stats();
+    assert_eq!((stats.delivered, stats.retried, stats.waiting, stats.queue_events), (3, 1, 2, 2));
+    assert_eq!(rig.seen(), [vec!["a1", "a2", "a3"], vec!["b1"]]);
+    rig.away([]);
+    assert_eq!(rig.finish().await.last().unwrap(), &["a2", "a4"]);
+}
+
+/// A failure for whoever asks first.
+fn later_once() -> Result<(), Failure> {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    match ASKED.fetch_add(1, Ordering::SeqCst) {
+        0 => Err(Failure::transient("later")),
+        _ => Ok(()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_closed_pool_waits_for_a_destination_to_be_ready() {
     let rig = rig(settings(3, 100, 100_000), BatchLimits::SINGLE);
     rig.gate.add_permits(100);

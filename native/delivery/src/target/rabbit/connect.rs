@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lapin::runtime::default_runtime;
@@ -22,17 +22,24 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// As the server's own client has it, in seconds.
 const HEARTBEAT: u16 = 10;
 
-/// A second handle of the connection's socket. The client serves each connection on a thread of
+/// Ends a connection's socket when it is dropped. The client serves each connection on a thread of
 /// its own, which only ends with the socket.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Breaker(Arc<Mutex<Option<TcpStream>>>);
+#[derive(Debug, Default)]
+pub(super) struct Breaker(Arc<Mutex<Hold>>);
+
+/// A second handle of the socket, once there is one.
+#[derive(Debug, Default)]
+struct Hold {
+    socket: Option<TcpStream>,
+    tripped: bool,
+}
 
 pub(super) async fn connect(settings: &RabbitSettings) -> Result<(Connection, Breaker), Error> {
     let breaker = Breaker::default();
     let runtime = default_runtime()?;
     let connector = {
         let (login, tls) = (settings.login.clone(), settings.tls.clone());
-        let (breaker, runtime) = (breaker.clone(), runtime.clone());
+        let (hold, runtime) = (Arc::clone(&breaker.0), runtime.clone());
         async move |_, _| {
             let connecting = async {
                 let host = (login.host.as_str(), login.port);
@@ -40,7 +47,7 @@ pub(super) async fn connect(settings: &RabbitSettings) -> Result<(Connection, Br
                 let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
                 if let AsyncTcpStream::Plain(socket) = &stream {
                     socket.get_ref().set_nodelay(true)?;
-                    breaker.hold(socket.get_ref())?;
+                    Hold::keep(&hold, socket.get_ref())?;
                 }
                 match &tls {
                     Some(tls) => {
@@ -57,8 +64,7 @@ pub(super) async fn connect(settings: &RabbitSettings) -> Result<(Connection, Br
     let opening = Connection::connector(uri(settings), runtime, connector, properties(settings));
     let opened = timeout(2 * PATIENCE, opening).await;
     let opened = opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-    // Whatever the failure was, nobody may go on reading from this socket.
-    opened.map(|connection| (connection, breaker.clone())).inspect_err(|_| breaker.trip())
+    opened.map(|connection| (connection, breaker))
 }
 
 fn uri(settings: &RabbitSettings) -> AMQPUri {
@@ -81,18 +87,31 @@ fn properties(settings: &RabbitSettings) -> ConnectionProperties {
 
 // === impl Breaker ===
 
-impl Breaker {
-    fn hold(&self, socket: &impl AsFd) -> io::Result<()> {
-        let socket = TcpStream::from(socket.as_fd().try_clone_to_owned()?);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
-        Ok(())
-    }
-
-    /// Ends the socket, and with it whoever waits for it.
-    pub(super) fn trip(&self) {
-        if let Some(socket) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+impl Drop for Breaker {
+    fn drop(&mut self) {
+        let mut hold = Hold::lock(&self.0);
+        hold.tripped = true;
+        if let Some(socket) = hold.socket.take() {
             // It may have ended by itself.
             let _ = socket.shutdown(Shutdown::Both);
         }
+    }
+}
+
+// === impl Hold ===
+
+impl Hold {
+    /// Fails if nobody wants the connection any more.
+    fn keep(hold: &Mutex<Self>, socket: &impl AsFd) -> io::Result<()> {
+        let mut hold = Self::lock(hold);
+        if hold.tripped {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        hold.socket = Some(TcpStream::from(socket.as_fd().try_clone_to_owned()?));
+        Ok(())
+    }
+
+    fn lock(hold: &Mutex<Self>) -> MutexGuard<'_, Self> {
+        hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

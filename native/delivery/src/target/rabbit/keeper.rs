@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
-use lapin::{Error, Event};
+use lapin::{ConnectionState, Error, ErrorKind, Event};
 use tokio::time::{sleep, timeout};
 
 use super::RabbitTarget;
-use super::cause::{Closed, cause, closed, is_refusal};
+use super::cause::{cause, is_refusal};
 use super::session::Session;
 use super::state::{Standing, State};
 use crate::link::{Link, LinkState};
@@ -77,12 +77,13 @@ impl RabbitTarget {
             status.opened += 1;
         });
         let end = self.watch(&session, &mut events, link).await;
-        self.state.send_replace(State::new(self.settings.exchanges.len()));
+        self.state.send_modify(State::disconnect);
+        let refused = self.refused();
         link.change(|status| {
             status.state = LinkState::Down;
             status.lost += 1;
             status.cause = Some(end);
-            status.refused = None;
+            status.refused = refused;
         });
     }
 
@@ -96,28 +97,19 @@ impl RabbitTarget {
             if let Err(error) = self.declare_all(session).await {
                 return cause(&error);
             }
-            let refused = self.state.borrow().refused();
-            let patience =
-                if refused.is_some() { self.settings.reconnect.max } else { Duration::MAX };
-            link.change(|status| status.refused = refused.map(Cause::from));
-            let (event, undeclared) = (pin!(events.next()), pin!(self.undeclared.notified()));
-            match timeout(patience, select(event, undeclared)).await {
+            let refused = self.refused();
+            link.change(|status| status.refused = refused);
+            let (event, changed) = (pin!(events.next()), pin!(self.changed.notified()));
+            match timeout(self.settings.reconnect.max, select(event, changed)).await {
                 Ok(Either::Left((event, _))) => {
                     if let Some(end) = self.heed(event, session, link) {
                         return end;
                     }
                 }
                 Ok(Either::Right(_)) => {}
-                // The broker may have been mended.
-                Err(_) => self.state.send_modify(|state| {
-                    let refused =
-                        |standing: &&mut Standing| matches!(standing, Standing::Refused(_));
-                    state
-                        .exchanges
-                        .iter_mut()
-                        .filter(refused)
-                        .for_each(|s| *s = Standing::Undeclared);
-                }),
+                Err(_) if !session.is_alive() => return "connection is closed".into(),
+                // What was refused may have been mended.
+                Err(_) => self.state.send_modify(State::forgive),
             }
         }
     }
@@ -144,24 +136,32 @@ impl RabbitTarget {
         }
     }
 
-    /// Declares what is not declared. An error is one of the connection.
+    /// Declares what is not declared. An error is the end of the connection.
     async fn declare_all(&self, session: &Session) -> Result<(), Error> {
         for (index, exchange) in self.settings.exchanges.iter().enumerate() {
             if self.state.borrow().exchanges[index] != Standing::Undeclared {
                 continue;
             }
-            let standing = match session.declare(exchange).await {
+            let declared = session.declare(exchange).await;
+            let standing = match &declared {
                 Ok(()) => Standing::Ready,
-                Err(error) if closed(&error) != Closed::Otherwise || session.is_alive() => {
-                    Standing::Refused(
-                        format!("exchange {:?}: {}", exchange.name, cause(&error)).into(),
-                    )
+                Err(error) if error.is_amqp_error() => {
+                    let cause = format!("exchange {:?}: {}", exchange.name, cause(error));
+                    Standing::NotDeclarable(cause.into())
                 }
-                Err(error) => return Err(error),
+                Err(_) => return declared,
             };
             self.state.send_modify(|state| state.exchanges[index] = standing);
+            // What the broker does not know at all, as a type, ends the whole connection.
+            if declared.is_err_and(|error| error.is_amqp_hard_error()) {
+                return Err(ErrorKind::InvalidConnectionState(ConnectionState::Closed).into());
+            }
         }
         Ok(())
+    }
+
+    fn refused(&self) -> Option<Cause> {
+        self.state.borrow().refused().map(Cause::from)
     }
 }
 

@@ -40,24 +40,30 @@ impl RabbitTarget {
         let answers = self.publish_on(&channel, exchange, batch).await;
         if channel.status().connected() {
             session.return_channel(channel).await;
+            self.change(exchange, |standing| match standing {
+                // It takes what it has refused before.
+                Standing::Tried(_) => Some(Standing::Ready),
+                _ => None,
+            });
             return in_order(batch, answers.iter().map(result));
         }
         let error = answers.iter().find_map(|answer| answer.as_ref()?.as_ref().err());
+        let cause = error.map_or("channel is closed".into(), cause);
         match error.map_or(Closed::Otherwise, closed) {
             // Several messages, and one of them is to blame.
             Closed::Impossible if batch.len() > 1 => {
                 return Box::pin(self.publish_each(session, exchange, batch)).await;
             }
-            Closed::Impossible => {
-                return vec![Err(Failure::permanent(error.map_or("".into(), cause)))];
-            }
-            Closed::Refused => {
+            Closed::Impossible => return vec![Err(Failure::permanent(cause))],
+            Closed::Refused => self.change(exchange, |_| {
                 let name = &self.settings.exchanges[exchange].name;
-                let cause = format!("exchange {name:?}: {}", error.map_or("".into(), cause));
-                self.set(exchange, Standing::Refused(cause.into()));
-            }
-            // Where nobody waits for answers, nobody knows why: it may be missing.
-            Closed::Missing | Closed::Otherwise => self.set(exchange, Standing::Undeclared),
+                Some(Standing::NotWritable(format!("exchange {name:?}: {cause}").into()))
+            }),
+            // Where nobody waits for answers, nobody knows why: it may be missing. A refusal that
+            // somebody else has seen says more.
+            Closed::Missing | Closed::Otherwise => self.change(exchange, |standing| {
+                (*standing == Standing::Ready).then_some(Standing::Undeclared)
+            }),
         }
         in_order(batch, answers.iter().map(result))
     }
@@ -123,10 +129,15 @@ impl RabbitTarget {
         Some(channel.basic_publish(name, routing_key, options, body, properties).await)
     }
 
-    /// Tells the keeper, and the workers, how an exchange stands.
-    fn set(&self, exchange: usize, standing: Standing) {
-        self.state.send_modify(|state| state.exchanges[exchange] = standing);
-        self.undeclared.notify_one();
+    /// Tells the workers how an exchange stands, and the keeper if it is a change.
+    fn change(&self, exchange: usize, change: impl FnOnce(&Standing) -> Option<Standing>) {
+        let changed = self.state.send_if_modified(|state| {
+            let standing = &mut state.exchanges[exchange];
+            change(standing).map(|new| *standing = new).is_some()
+        });
+        if changed {
+            self.changed.notify_one();
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use super::settings::{Exchange, RabbitSettings};
 #[derive(Debug)]
 pub(super) struct Session {
     connection: Connection,
-    breaker: Breaker,
+    /// Ends with the session.
+    _breaker: Breaker,
     confirms: bool,
     /// With confirms, the channels that nobody uses at the moment: a batch has one of its own, so
     /// that what closes it is to blame on that batch. Without, the one channel that all use: only
@@ -26,7 +27,12 @@ pub(super) struct Session {
 impl Session {
     pub(super) async fn open(settings: &RabbitSettings) -> Result<Self, Error> {
         let (connection, breaker) = connect(settings).await?;
-        Ok(Self { connection, breaker, confirms: settings.confirms, channels: Mutex::default() })
+        Ok(Self {
+            connection,
+            _breaker: breaker,
+            confirms: settings.confirms,
+            channels: Mutex::default(),
+        })
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -73,12 +79,6 @@ impl Session {
 
     pub(super) async fn goodbye(&self) -> Result<(), Error> {
         self.connection.close(200, "OK".into()).await
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.breaker.trip();
     }
 }
 

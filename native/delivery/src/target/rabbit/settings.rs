@@ -67,7 +67,8 @@ pub(super) struct Tls {
 
 impl RabbitSettings {
     /// Checks settings, complaining in the names of the configuration's keys. Waits between
-    /// attempts to connect begin with `reconnect_delay` and end with `reconnect_max`.
+    /// attempts to connect begin with `reconnect_delay` and end with `reconnect_max`, or with
+    /// `reconnect_delay` if that is longer.
     ///
     /// # Errors
     ///
@@ -108,7 +109,7 @@ impl RabbitSettings {
         let reconnect = RetrySettings {
             count: None,
             base: reconnect_delay.max(SHORTEST_DELAY),
-            max: reconnect_max.max(SHORTEST_DELAY),
+            max: reconnect_max.max(reconnect_delay).max(SHORTEST_DELAY),
         };
         complaints.into_result(Self { login, tls, confirms, exchanges, reconnect })
     }

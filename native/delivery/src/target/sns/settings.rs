@@ -54,6 +54,11 @@ impl SnsSettings {
         let signer = Signer::new(access_key_id, secret_access_key, region, "sns");
         complaints.into_result(Self { endpoint, signer, batching })
     }
+
+    /// Whether a client needs TLS to reach the endpoint.
+    pub fn is_https(&self) -> bool {
+        self.endpoint.scheme() == "https"
+    }
 }
 
 fn endpoint(sns_host: &str) -> Result<Url, &'static str> {
