@@ -72,16 +72,37 @@ nearly_valid_messages_never_crash_the_vm(Config) ->
                                  Message#{Key => Field}))),
     ?assertEqual(ok, event_pusher_nif:push(Pool, Message)).
 
-%% Confirms it for both levels of the settings.
+%% Confirms it for both levels of the settings, and for each target.
 nearly_valid_settings_never_crash_the_vm(Config) ->
-    #{target := Target} = Settings = settings(Config),
+    Settings = settings(Config),
     Value = oneof([binary(), integer(), largeint(), atom(), proper_types:any()]),
     quickcheck(?FORALL({Key, Field}, {oneof(maps:keys(Settings)), Value},
                        is_answer(fun event_pusher_nif:start_pool/1,
                                  bounded(Settings#{Key => Field})))),
-    quickcheck(?FORALL({Key, Field}, {oneof(maps:keys(Target)), Value},
-                       is_answer(fun event_pusher_nif:start_pool/1,
-                                 Settings#{target := Target#{Key => Field}}))).
+    [begin
+         {ok, Pool} = event_pusher_nif:start_pool(Settings#{target := Target}),
+         _ = event_pusher_nif:stop_pool(Pool, 0),
+         quickcheck(?FORALL({Key, Field}, {oneof(maps:keys(Target)), Value},
+                            is_answer(fun event_pusher_nif:start_pool/1,
+                                      Settings#{target := Target#{Key => Field}}))),
+         quickcheck(?FORALL({Key, Field}, {oneof(maps:keys(tls())), Value},
+                            is_answer(fun event_pusher_nif:start_pool/1,
+                                      Settings#{target := Target#{tls => (tls())#{Key => Field}}})))
+     end || Target <- [maps:get(target, Settings), http_target(), rabbit_target()]].
+
+http_target() ->
+    #{target => http, host => <<"https://127.0.0.1:1">>, path_prefix => <<"/">>, path => <<"x">>,
+      tls => tls(), connect_timeout_ms => 5000, request_timeout_ms => 1000}.
+
+rabbit_target() ->
+    #{target => rabbit, host => <<"127.0.0.1">>, port => 1, username => <<"u">>,
+      password => <<"p">>, virtual_host => <<"/">>, connection_name => <<"tests">>,
+      confirms => true, tls => none, reconnect_delay_ms => 100, reconnect_max_ms => 100,
+      exchanges => [{<<"presence_exchange">>, <<"presence">>, <<"topic">>, false}]}.
+
+tls() ->
+    #{verify_mode => none, disconnect_on_failure => true, versions => [<<"tlsv1.3">>],
+      ciphers => <<"TLS_AES_256_GCM_SHA384">>, server_name => default}.
 
 %% A queue for millions of events is legal, but not a thousand times over.
 bounded(#{max_events := Events} = Settings) when is_integer(Events), Events > 1000 ->
