@@ -27,7 +27,12 @@ prepare_body(_Acc, _Dir, Domain, Message, Sender, Receiver, Opts) ->
     Fields = [{<<"author">>, Sender}, {<<"server">>, Domain}, {<<"receiver">>, Receiver},
               {<<"message">>, Message}
               | [{atom_to_binary(Key), text(Value)} || {Key, Value} <- Metadata]],
-    iolist_to_binary(lists:join($&, [[encode(Name), $=, encode(Value)] || {Name, Value} <- Fields])).
+    %% One binary that grows: this runs in the process of the user's session.
+    <<$&, Form/binary>> = lists:foldl(fun append/2, <<>>, Fields),
+    Form.
+
+append({Name, Value}, Form) ->
+    encode(Value, <<(encode(Name, <<Form/binary, $&>>))/binary, $=>>).
 
 text(Value) when is_binary(Value) -> Value;
 text(Value) when is_atom(Value) -> atom_to_binary(Value);
@@ -35,14 +40,17 @@ text(Value) when is_number(Value) -> event_pusher_backend:number_text(Value).
 
 %% https://url.spec.whatwg.org/#urlencoded-serializing, with the set of plain characters that
 %% receivers of MongooseIM's notifications are used to: letters, digits, "-", "." and "_".
--spec encode(binary()) -> binary().
-encode(Text) ->
-    << <<(encode_byte(Byte))/binary>> || <<Byte>> <= Text >>.
-
-encode_byte($\s) -> <<"+">>;
-encode_byte(Byte) when Byte >= $a, Byte =< $z; Byte >= $A, Byte =< $Z; Byte >= $0, Byte =< $9;
-                       Byte =:= $-; Byte =:= $.; Byte =:= $_ -> <<Byte>>;
-encode_byte(Byte) -> <<$%, (hex(Byte bsr 4)), (hex(Byte band 15))>>.
+-spec encode(Text :: binary(), Form :: binary()) -> Form :: binary().
+encode(<<Byte, Rest/binary>>, Form)
+  when Byte >= $a, Byte =< $z; Byte >= $A, Byte =< $Z; Byte >= $0, Byte =< $9;
+       Byte =:= $-; Byte =:= $.; Byte =:= $_ ->
+    encode(Rest, <<Form/binary, Byte>>);
+encode(<<$\s, Rest/binary>>, Form) ->
+    encode(Rest, <<Form/binary, $+>>);
+encode(<<High:4, Low:4, Rest/binary>>, Form) ->
+    encode(Rest, <<Form/binary, $%, (hex(High)), (hex(Low))>>);
+encode(<<>>, Form) ->
+    Form.
 
 hex(Digit) when Digit < 10 -> $0 + Digit;
 hex(Digit) -> $A + Digit - 10.
