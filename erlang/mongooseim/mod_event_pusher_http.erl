@@ -221,7 +221,7 @@ start_pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Opts, Handl
 
 -spec is_https(string()) -> boolean().
 is_https(Host) ->
-    string:prefix(string:lowercase(Host), "https:") =/= nomatch.
+    string:prefix(string:lowercase(string:trim(Host)), "https:") =/= nomatch.
 
 %% Feeds the server's own metric beside those that all backends have.
 -spec report(event_pusher:report(), event_pusher:report(), mongooseim:host_type(),

@@ -59,7 +59,7 @@ impl Pool {
     pub fn start<T: Target>(target: T, settings: &PoolSettings, runtime: &Handle) -> Self {
         // Each destination has a worker at least.
         let count = settings.workers.max(target.destinations()).get();
-        let share = count.div_ceil(target.destinations().get());
+        let share = count / target.destinations();
         let queue = Queue::new(settings, share);
         let shared = Arc::new(Shared {
             link: Link::new(queue.waker()),

@@ -12,6 +12,7 @@ mod session;
 mod settings;
 mod state;
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -61,7 +62,10 @@ impl Target for RabbitTarget {
     }
 
     fn destinations(&self) -> NonZeroUsize {
-        NonZeroUsize::new(self.settings.exchanges.len()).unwrap_or(NonZeroUsize::MIN)
+        // Two sections may name one exchange.
+        let names = self.settings.exchanges.iter().map(|exchange| &exchange.name);
+        let names = names.collect::<HashSet<_>>();
+        NonZeroUsize::new(names.len()).unwrap_or(NonZeroUsize::MIN)
     }
 
     fn is_ready(&self, destination: &str) -> bool {

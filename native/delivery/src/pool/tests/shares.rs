@@ -16,6 +16,18 @@ async fn attempts_that_do_not_end_leave_other_destinations_their_workers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_others_together_leave_a_destination_its_worker() {
+    let rig = rig_for(3, settings(4, 100, 100_000), BatchLimits::SINGLE, |_| Ok(()));
+    rig.push("a", None, ["a1", "a2"]);
+    rig.push("b", None, ["b1", "b2"]);
+    idle().await;
+    rig.push("c", None, ["c1"]);
+    idle().await;
+    assert_eq!((rig.under_way(), rig.pool.stats().queue_events), (3, 2));
+    assert_eq!(rig.finish().await.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_share_that_becomes_free_is_taken_by_whoever_is_idle() {
     let rig = rig_for(3, settings(3, 100, 100_000), BatchLimits::SINGLE, |_| Ok(()));
     rig.push("a", None, ["a1", "a2", "a3"]);

@@ -59,9 +59,11 @@ impl RabbitTarget {
                 let name = &self.settings.exchanges[exchange].name;
                 Some(Standing::NotWritable(format!("exchange {name:?}: {cause}").into()))
             }),
+            Closed::Missing => self
+                .change(exchange, |standing| standing.is_ready().then_some(Standing::Undeclared)),
             // Where nobody waits for answers, nobody knows why: it may be missing. A refusal that
             // somebody else has seen says more.
-            Closed::Missing | Closed::Otherwise => self.change(exchange, |standing| {
+            Closed::Otherwise => self.change(exchange, |standing| {
                 (*standing == Standing::Ready).then_some(Standing::Undeclared)
             }),
         }

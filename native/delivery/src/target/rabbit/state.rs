@@ -41,8 +41,10 @@ impl State {
         self.session = None;
         self.blocked = false;
         for standing in &mut self.exchanges {
-            if standing.is_ready() {
-                *standing = Standing::Undeclared;
+            match standing {
+                Standing::Ready => *standing = Standing::Undeclared,
+                Standing::Tried(cause) => *standing = Standing::NotWritable(Arc::clone(cause)),
+                _ => {}
             }
         }
     }
@@ -59,7 +61,7 @@ impl State {
             match standing {
                 Standing::NotDeclarable(_) => *standing = Standing::Undeclared,
                 Standing::NotWritable(cause) => *standing = Standing::Tried(Arc::clone(cause)),
-                Standing::Undeclared | Standing::Ready | Standing::Tried(_) => {}
+                _ => {}
             }
         }
     }
@@ -104,9 +106,9 @@ mod tests {
             Standing::Tried("write".into()),
         ]);
         state.disconnect();
-        assert_eq!(state.refused().as_deref(), Some("type"));
+        assert_eq!(state.refused().as_deref(), Some("type; write"));
         assert_eq!(state.exchanges[0], Standing::Undeclared);
-        assert_eq!(state.exchanges[2], Standing::Undeclared);
+        assert_eq!(state.exchanges[2], Standing::NotWritable("write".into()));
     }
 
     #[test]
