@@ -12,6 +12,13 @@
 //!  └─ Refusal                     └─ Outcome ──> Observer
 //! ```
 //!
+//! A target that needs a connection keeps it up beside the workers and tells a [`Link`] how it
+//! stands. What cannot be attempted meanwhile stays in the queue.
+//!
+//! - [`SnsTarget`]: Amazon SNS
+//! - [`HttpTarget`]: any HTTP receiver
+//! - [`RabbitTarget`]: exchanges of RabbitMQ
+//!
 //! Nothing here knows Erlang: the crate could serve another host as well.
 
 #![forbid(unsafe_code)]

@@ -8,14 +8,14 @@ use bytes::Bytes;
 /// One message to one destination. Content never shows in its `Debug` form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Where it goes, in the words of the target: a topic ARN for SNS.
+    /// Where it goes, in the words of the target: a topic ARN for SNS, an exchange for RabbitMQ.
     pub destination: Box<str>,
     /// The bytes to deliver.
     pub body: Bytes,
-    /// Named values that travel beside the body.
+    /// Named values that travel beside the body: headers for HTTP.
     pub attributes: Box<[Attribute]>,
-    /// Messages of one destination and group are delivered one after the other, in the order in
-    /// which they were pushed. Messages without a group have no order.
+    /// Messages of one destination and group keep the order in which they were pushed. Messages
+    /// without a group have no order. For RabbitMQ, the group is the routing key.
     pub group: Option<Box<str>>,
 }
 
@@ -28,7 +28,7 @@ pub struct Attribute {
     pub value: AttributeValue,
 }
 
-/// The types of Amazon SNS message attributes.
+/// The types that Amazon SNS has for message attributes. Others take the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub enum AttributeValue {
     /// UTF-8 text.
