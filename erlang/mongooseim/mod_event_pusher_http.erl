@@ -11,7 +11,7 @@
 %% Option processors
 -export([fix_path/1, old_config_spec/0, handler_in_list/1]).
 %% Called by the owners of the pools
--export([report/5]).
+-export([report/4]).
 
 -export_type([opts/0, headers/0]).
 
@@ -200,7 +200,6 @@ outgoing_pool(HostType, #{pool_name := Tag} = Handler) ->
 start_pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Opts, Handlers) ->
     #{opts := #{workers := Workers}, conn_opts := #{host := Host} = ConnOpts} = Pool,
     #{path_prefix := Prefix, request_timeout := Timeout} = ConnOpts,
-    #{host_type := HostType} = Labels,
     Tls = event_pusher_outgoing:tls(is_https(Host), ConnOpts),
     event_pusher_outgoing:warn_unverified(Labels, Tls),
     Target = #{target => http,
@@ -216,7 +215,7 @@ start_pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Opts, Handl
                  retry_time_ms => maps:get(retry_time_ms, Handler, ?RETRY_TIME_MS),
                  target => Target},
     Siblings = [Sibling || #{name := Sibling, labels := L} <- Handlers, L =:= Labels],
-    ReportTo = {?MODULE, report, [HostType, Labels, Siblings]},
+    ReportTo = {?MODULE, report, [Labels, Siblings]},
     event_pusher_backend:start_pool(Name, Labels, #{settings => Settings, opts => Opts}, ReportTo).
 
 -spec is_https(string()) -> boolean().
@@ -224,14 +223,15 @@ is_https(Host) ->
     string:prefix(string:lowercase(string:trim(Host)), "https:") =/= nomatch.
 
 %% Feeds the server's own metric beside those that all backends have.
--spec report(event_pusher:report(), event_pusher:report(), mongooseim:host_type(),
-             event_pusher_backend:labels(), [event_pusher:name()]) -> ok.
-report(Previous, #{attempt_times_us := Times} = Report, HostType, Labels, Names) ->
+-spec report(event_pusher:report(), event_pusher:report(), event_pusher_backend:labels(),
+             [event_pusher:name()]) -> ok.
+report(Previous, #{attempt_times_us := Times} = Report, Labels, Names) ->
     ok = event_pusher_backend:report(Previous, Report, Labels, Names),
+    Sent = maps:with([host_type], Labels),
     Since = fun(Key) -> maps:get(Key, Report) - maps:get(Key, Previous) end,
     Failed = [rejected, exhausted, closed, refused_full, refused_closed],
     Counts = #{count => Since(delivered), failure_count => lists:sum(lists:map(Since, Failed))},
     Measurements = [maps:filter(fun(_Key, Count) -> Count > 0 end, Counts)
                     | [#{response_time => Time} || Time <- Times]],
-    lists:foreach(fun(Some) -> mongoose_instrument:execute(?SENT, #{host_type => HostType}, Some) end,
+    lists:foreach(fun(Some) -> mongoose_instrument:execute(?SENT, Sent, Some) end,
                   [Some || Some <- Measurements, map_size(Some) > 0]).
