@@ -452,8 +452,9 @@ a_message_that_the_broker_cannot_take_is_rejected_alone(Config) ->
                  rabbit_rig:await_stats(fun(#{accepted := 6, waiting := Waiting}) -> Waiting =:= 0 end)),
     ?assertMatch(#{last_cause := <<"406 PRECONDITION_FAILED", _/binary>>},
                  log_capture:await(event_pusher_drops)),
+    %% What the broker had not confirmed before it closed the channel may come twice.
     ?assertEqual([<<"before">>, <<"after">>],
-                 distinct(texts(<<"alice@localhost.chat_msg_sent">>, messages(4, Config)))).
+                 distinct(texts_until(<<"after">>, <<"alice@localhost.chat_msg_sent">>, Config))).
 
 %% Confirms that a JID of more than 255 bytes does no harm.
 a_routing_key_that_amqp_cannot_carry_is_rejected(Config) ->
@@ -684,6 +685,13 @@ json(#{body := Body}) ->
 %% What arrived under one routing key, in order.
 texts(Key, Messages) ->
     [maps:get(<<"message">>, json(Message)) || #{routing_key := K} = Message <- Messages, K =:= Key].
+
+%% The same, up to the first one with this text.
+texts_until(Text, Key, Config) ->
+    case texts(Key, [message(Config)]) of
+        [Text] -> [Text];
+        Others -> Others ++ texts_until(Text, Key, Config)
+    end.
 
 delivered_all() ->
     rabbit_rig:await_stats(fun(#{waiting := Waiting}) -> Waiting =:= 0 end).

@@ -97,8 +97,8 @@ impl Queue {
             if !batch.is_empty() {
                 return Some(batch);
             }
-            // A message of a busy group is taken by the worker that ends that group; one whose
-            // destination is not ready may yet be delivered before the deadline.
+            // A message of a busy group is taken by the worker that ends that group; one that is
+            // held back may yet go before the deadline.
             if closed && !held {
                 return None;
             }
@@ -150,7 +150,8 @@ impl Queue {
         self.bytes.reset();
     }
 
-    /// What can be taken, and whether something waits for its destination to be ready.
+    /// What can be taken, and whether something is held back: its destination is not ready, or has
+    /// its share on its way.
     fn take(&self, limits: BatchLimits, ready: impl Fn(&str) -> bool) -> (Vec<Accepted>, bool) {
         let mut batch = Vec::new();
         let mut held = false;

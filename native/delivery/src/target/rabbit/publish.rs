@@ -52,7 +52,7 @@ impl RabbitTarget {
         match error.map_or(Closed::Otherwise, closed) {
             // Several messages, and one of them is to blame.
             Closed::Impossible if batch.len() > 1 => {
-                return Box::pin(self.publish_each(session, exchange, batch)).await;
+                return Box::pin(self.publish_each(session, exchange, batch, &answers)).await;
             }
             Closed::Impossible => return vec![Err(Failure::permanent(cause))],
             Closed::Refused => self.change(exchange, |_| {
@@ -70,15 +70,20 @@ impl RabbitTarget {
         in_order(batch, answers.iter().map(result))
     }
 
+    /// One by one, those that have not been confirmed before.
     async fn publish_each(
         &self,
         session: &Session,
         exchange: usize,
         batch: &[Accepted],
+        answers: &[Answer],
     ) -> Vec<Result<(), Failure>> {
         let mut results = Vec::with_capacity(batch.len());
-        for single in batch.chunks(1) {
-            results.extend(self.publish(session, exchange, single).await);
+        for (single, answer) in batch.chunks(1).zip(answers) {
+            match result(answer) {
+                Ok(()) => results.push(Ok(())),
+                Err(_) => results.extend(self.publish(session, exchange, single).await),
+            }
         }
         in_order(batch, results.into_iter())
     }
