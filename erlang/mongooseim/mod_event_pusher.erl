@@ -57,10 +57,11 @@ accept_old_spelling(#{backend := Old} = Opts) ->
     New = maps:remove(backend, Opts),
     case maps:keys(maps:with(maps:keys(Old), New)) of
         [] ->
+            Renamed = [io_lib:format("[modules.mod_event_pusher.~s] in place of "
+                                     "[modules.mod_event_pusher.backend.~s]", [Backend, Backend])
+                       || Backend <- maps:keys(Old)],
             ?LOG_WARNING(#{what => event_pusher_old_option, backends => maps:keys(Old),
-                           text => <<"Write [modules.mod_event_pusher.http] in place of "
-                                     "[modules.mod_event_pusher.backend.http], and likewise for "
-                                     "the other backends">>}),
+                           text => iolist_to_binary(["Write ", lists:join(", ", Renamed)])}),
             maps:merge(New, Old);
         Twice ->
             error(#{what => backend_configured_twice, backends => Twice,
