@@ -1,5 +1,5 @@
 -module(host_sup).
--moduledoc "Keeps what lives as long as the stand-in: its tables, the hooks and ejabberd_sup.".
+-moduledoc "Keeps what lives as long as the stand-in: its tables, the hooks, IQs and ejabberd_sup.".
 -behaviour(supervisor).
 
 -export([start_link/0, init/1]).
@@ -13,6 +13,7 @@ init([]) ->
     Flags = #{strategy => one_for_all, intensity => 0},
     {ok, {Flags, [child(host_tables, worker),
                   child(gen_hook, worker),
+                  child(ejabberd_local, worker),
                   child(ejabberd_sup, supervisor)]}}.
 
 child(Module, Type) ->

@@ -11,10 +11,11 @@ start_link() ->
 
 -spec init([]) -> {ok, no_state}.
 init([]) ->
-    ejabberd_sm:create_table(),
-    mongoose_instrument:create_table(),
     host_metrics:create_tables(),
-    host_domains:create_table(),
+    lists:foreach(fun(Module) -> ok = Module:create_table() end,
+                  [ejabberd_auth, ejabberd_local, ejabberd_sm, host_clients, host_domains,
+                   host_iq_handlers, host_router, host_wpool, mongoose_backend,
+                   mongoose_instrument, mongoose_wpool]),
     {ok, no_state}.
 
 -spec handle_call(term(), gen_server:from(), no_state) -> {noreply, no_state}.
