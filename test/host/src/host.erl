@@ -36,6 +36,7 @@ boot(LoadOpts) ->
     {ok, _} = application:ensure_all_started(host),
     try
         mongoose_config:set_opts(LoadOpts()),
+        host_rdbms:start_pools(),
         mongoose_modules:start(),
         gen_hook:reload_hooks()
     catch
