@@ -5,6 +5,7 @@
 -export([store_info/4, remove_info/3, get_info/2, route/4]).
 -export([create_table/0, connect/1, open/1, close/1, find/1]).
 
+-include_lib("stdlib/include/ms_transform.hrl").
 -include("exml.hrl").
 -include("iq.hrl").
 -include("jid.hrl").
@@ -32,7 +33,8 @@ is_offline(Jid) ->
 
 -spec get_raw_sessions(jid:jid()) -> [session()].
 get_raw_sessions(Jid) ->
-    ets:match_object(?MODULE, #session{us = jid:to_lus(Jid), _ = '_'}).
+    LUS = jid:to_lus(Jid),
+    ets:select(?MODULE, ets:fun2ms(fun(#session{us = Us} = Session) when Us =:= LUS -> Session end)).
 
 %% What is noted in a session. A server passes a change on to the client's process and does not wait
 %% for it; a session that is gone is no failure for either.
