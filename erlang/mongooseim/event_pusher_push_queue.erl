@@ -1,0 +1,228 @@
+-module(event_pusher_push_queue).
+-moduledoc "Jobs that wait, or wait for an answer, in bounded tables that any process may use.".
+
+-export([new/1, add/2, claim/1, await/3, again/3, remove/2, lost/2]).
+-export([close/2, count/2, cause/3, totals/1, levels/1]).
+-export_type([queue/0, id/0, limits/0, counter/0]).
+
+%% A job keeps its place in the bounds from add/2 to remove/2. The tables end with the process that
+%% made them; the counters can be read after that.
+-opaque queue() :: #{waiting := ets:tid(), started := ets:tid(), causes := ets:tid(),
+                     counters := atomics:atomics_ref(), owner := pid(),
+                     max_events := pos_integer(), max_bytes := pos_integer()}.
+%% Ascending, so that the oldest job comes first.
+-type id() :: integer().
+-type limits() :: #{max_events := pos_integer(), max_bytes := pos_integer(), _ => _}.
+-type counter() :: accepted | delivered | rejected | exhausted | closed | refused_full
+                 | refused_closed.
+
+%% Waiting: {id(), Since, Bytes, Job}. Started: {id(), Holder, Since, Bytes}; the holder is a process
+%% or, while an answer is awaited, the deadline. Times are monotonic, in microseconds.
+
+-define(COUNTERS, [events, bytes, closing, accepted, delivered, rejected, exhausted, closed,
+                   refused_full, refused_closed]).
+
+%% The calling process owns the queue.
+-spec new(limits()) -> queue().
+new(#{max_events := MaxEvents, max_bytes := MaxBytes}) ->
+    #{waiting => ets:new(waiting, [ordered_set, public]),
+      started => ets:new(started, [set, public]),
+      causes => ets:new(causes, [set, public]),
+      counters => atomics:new(length(?COUNTERS), []),
+      owner => self(), max_events => MaxEvents, max_bytes => MaxBytes}.
+
+%% The way of a job
+
+-spec add(queue(), Job :: term()) -> ok | {error, full | closed}.
+add(#{waiting := Waiting} = Queue, Job) ->
+    Bytes = erlang:external_size(Job),
+    case reserve(Queue, Bytes) of
+        ok ->
+            Id = erlang:unique_integer([monotonic]),
+            case insert(Waiting, {Id, now_us(), Bytes, Job}) of
+                true -> count(Queue, accepted);
+                false -> refuse(Queue, Bytes, closed)
+            end;
+        full ->
+            refuse(Queue, Bytes, full);
+        closed ->
+            refuse(Queue, Bytes, closed)
+    end.
+
+refuse(Queue, Bytes, Reason) ->
+    _ = release(Queue, Bytes),
+    count(Queue, case Reason of full -> refused_full; closed -> refused_closed end),
+    {error, Reason}.
+
+%% The oldest job that waits now belongs to the calling process.
+-spec claim(queue()) -> {ok, id(), Job :: term()} | empty.
+claim(#{waiting := Waiting, started := Started} = Queue) ->
+    case first(Waiting) of
+        '$end_of_table' ->
+            empty;
+        Id ->
+            case take(Waiting, Id) of
+                [{Id, Since, Bytes, Job}] ->
+                    _ = insert(Started, {Id, self(), Since, Bytes}),
+                    {ok, Id, Job};
+                [] ->
+                    claim(Queue)
+            end
+    end.
+
+%% A started job is not held by a process any more, but until the deadline by an answer. Nothing
+%% happens if the answer has come already.
+-spec await(queue(), id(), TimeoutMs :: integer()) -> ok.
+await(#{started := Started}, Id, TimeoutMs) ->
+    _ = exists(Started) andalso
+            ets:update_element(Started, Id, {2, now_us() + TimeoutMs * 1000}),
+    ok.
+
+%% A started job waits once more, with something else to do.
+-spec again(queue(), id(), Job :: term()) -> ok | gone.
+again(#{started := Started, waiting := Waiting}, Id, Job) ->
+    case take(Started, Id) of
+        [{Id, _Holder, Since, Bytes}] ->
+            _ = insert(Waiting, {Id, Since, Bytes, Job}),
+            ok;
+        [] ->
+            gone
+    end.
+
+%% Ends a started job; exactly one caller is told how long it was here.
+-spec remove(queue(), id()) -> {ok, Us :: non_neg_integer()} | gone.
+remove(#{started := Started, owner := Owner} = Queue, Id) ->
+    case take(Started, Id) of
+        [{Id, _Holder, Since, Bytes}] ->
+            Left = release(Queue, Bytes),
+            _ = Left =:= 0 andalso is_closing(Queue) andalso (Owner ! {?MODULE, empty}),
+            {ok, now_us() - Since};
+        [] ->
+            gone
+    end.
+
+%% Started jobs whose process has died, or whose answer has not come by its deadline.
+-spec lost(queue(), died | unanswered) -> [id()].
+lost(#{started := Started}, died) ->
+    Held = ets:select(Started, [{{'$1', '$2', '_', '_'}, [{is_pid, '$2'}], [{{'$1', '$2'}}]}]),
+    [Id || {Id, Pid} <- Held, not is_process_alive(Pid)];
+lost(#{started := Started}, unanswered) ->
+    ets:select(Started, [{{'$1', '$2', '_', '_'},
+                          [{is_integer, '$2'}, {'<', '$2', now_us()}], ['$1']}]).
+
+%% Refuses new jobs from now on. What has not ended by the timeout is counted as closed and
+%% forgotten. Also for a queue whose owner was killed, with a timeout of 0.
+-spec close(queue(), TimeoutMs :: non_neg_integer()) -> ok.
+close(#{waiting := Waiting, started := Started, counters := Counters}, TimeoutMs) ->
+    atomics:put(Counters, index(closing), 1),
+    case atomics:get(Counters, index(events)) of
+        0 -> ok;
+        _ -> receive {?MODULE, empty} -> ok after TimeoutMs -> ok end
+    end,
+    clear(Waiting),
+    clear(Started),
+    Left = atomics:exchange(Counters, index(events), 0),
+    atomics:put(Counters, index(bytes), 0),
+    atomics:add(Counters, index(closed), Left).
+
+%% What is counted
+
+-spec count(queue(), counter()) -> ok.
+count(#{counters := Counters}, Counter) ->
+    atomics:add(Counters, index(Counter), 1).
+
+%% Remembers the latest cause of a fate, for the log.
+-spec cause(queue(), rejected | exhausted, Cause :: binary()) -> ok.
+cause(#{causes := Causes}, Fate, Cause) ->
+    _ = insert(Causes, {Fate, Cause}),
+    ok.
+
+-spec totals(queue()) -> #{counter() | last_rejected | last_exhausted => term()}.
+totals(#{counters := Counters, causes := Causes}) ->
+    Counts = [{Counter, atomics:get(Counters, index(Counter))}
+              || Counter <- ?COUNTERS, not lists:member(Counter, [events, bytes, closing])],
+    Latest = fun(Fate) ->
+        case exists(Causes) andalso ets:lookup(Causes, Fate) of
+            [{Fate, Cause}] -> Cause;
+            _ -> undefined
+        end
+    end,
+    (maps:from_list(Counts))#{last_rejected => Latest(rejected),
+                              last_exhausted => Latest(exhausted)}.
+
+%% How many jobs wait and how many were started, the bytes of both, and for how many milliseconds
+%% the oldest that waits has done so.
+-spec levels(queue()) -> #{queue_events | queue_bytes | in_flight | oldest_ms => non_neg_integer()}.
+levels(#{counters := Counters, waiting := Waiting, started := Started}) ->
+    #{queue_events => size_of(Waiting),
+      queue_bytes => max(0, atomics:get(Counters, index(bytes))),
+      in_flight => size_of(Started),
+      oldest_ms => waited_ms(first(Waiting), Waiting)}.
+
+waited_ms('$end_of_table', _Waiting) ->
+    0;
+waited_ms(Id, Waiting) ->
+    try ets:lookup_element(Waiting, Id, 2) of
+        Since -> (now_us() - Since) div 1000
+    catch
+        error:badarg -> 0
+    end.
+
+%% Bounds
+
+%% To be released, also if it was too much.
+-spec reserve(queue(), Bytes :: non_neg_integer()) -> ok | full | closed.
+reserve(#{counters := Counters, max_events := MaxEvents, max_bytes := MaxBytes} = Queue, Bytes) ->
+    Events = atomics:add_get(Counters, index(events), 1),
+    AllBytes = atomics:add_get(Counters, index(bytes), Bytes),
+    case is_closing(Queue) of
+        true -> closed;
+        false when Events > MaxEvents; AllBytes > MaxBytes -> full;
+        false -> ok
+    end.
+
+%% Returns how many jobs are left.
+-spec release(queue(), Bytes :: non_neg_integer()) -> integer().
+release(#{counters := Counters}, Bytes) ->
+    atomics:sub(Counters, index(bytes), Bytes),
+    atomics:sub_get(Counters, index(events), 1).
+
+is_closing(#{counters := Counters}) ->
+    atomics:get(Counters, index(closing)) =:= 1.
+
+index(events) -> 1;
+index(bytes) -> 2;
+index(closing) -> 3;
+index(accepted) -> 4;
+index(delivered) -> 5;
+index(rejected) -> 6;
+index(exhausted) -> 7;
+index(closed) -> 8;
+index(refused_full) -> 9;
+index(refused_closed) -> 10.
+
+%% Tables that may be gone. Whoever comes after the owner has ended finds nothing; what was left
+%% then has been counted as closed.
+
+exists(Table) -> ets:info(Table, id) =/= undefined.
+
+insert(Table, Object) ->
+    try ets:insert(Table, Object) catch error:badarg -> false end.
+
+take(Table, Key) ->
+    try ets:take(Table, Key) catch error:badarg -> [] end.
+
+clear(Table) ->
+    try ets:delete_all_objects(Table) catch error:badarg -> true end.
+
+first(Table) ->
+    try ets:first(Table) catch error:badarg -> '$end_of_table' end.
+
+size_of(Table) ->
+    case ets:info(Table, size) of
+        undefined -> 0;
+        Size -> Size
+    end.
+
+now_us() ->
+    erlang:monotonic_time(microsecond).

@@ -1,0 +1,242 @@
+-module(event_pusher_push_queue_SUITE).
+-moduledoc "The bounded tables that hold jobs of the push pool.".
+
+-behaviour(ct_suite).
+
+-export([all/0]).
+-export([whatever_happens_the_bounds_and_the_order_hold/1,
+         a_job_goes_to_one_process_and_ends_once/1,
+         too_many_jobs_are_refused_until_one_ends/1,
+         too_many_bytes_are_refused/1,
+         a_job_whose_process_died_is_lost/1,
+         a_job_whose_answer_does_not_come_is_lost_after_its_deadline/1,
+         an_answer_may_come_before_anybody_waits_for_it/1,
+         closing_waits_for_the_last_job/1,
+         what_has_not_ended_in_time_is_closed/1,
+         nothing_crashes_after_the_owner_has_ended/1,
+         what_a_killed_owner_leaves_is_counted/1]).
+
+-include_lib("proper/include/proper.hrl").
+-include_lib("stdlib/include/assert.hrl").
+
+-define(QUEUE, event_pusher_push_queue).
+-define(WAIT, 10000).
+
+all() ->
+    [Case || {Case, 1} <- ?MODULE:module_info(exports), Case =/= module_info].
+
+%% Confirms against a list of jobs that the oldest comes first, and the counts of both kinds.
+whatever_happens_the_bounds_and_the_order_hold(_Config) ->
+    Command = frequency([{4, {add, binary()}}, {3, claim}, {2, {remove, nat()}}, {1, {again, nat()}},
+                         {1, {await, nat()}}]),
+    Property = ?FORALL(Commands, list(Command), begin
+        Queue = ?QUEUE:new(#{max_events => 5, max_bytes => 1000}),
+        Empty = #{queue => Queue, next => 1, waiting => [], started => []},
+        is_map(lists:foldl(fun step/2, Empty, Commands))
+    end),
+    ?assertEqual(true, proper:quickcheck(Property, [{numtests, 500}, quiet])).
+
+step({add, Body}, #{queue := Queue, next := Next, waiting := Waiting, started := Started} = Model) ->
+    Held = length(Waiting) + length(Started),
+    case ?QUEUE:add(Queue, {Next, Body}) of
+        ok when Held < 5 -> check(Model#{next := Next + 1, waiting := Waiting ++ [Next]});
+        {error, full} when Held =:= 5 -> check(Model)
+    end;
+step(claim, #{queue := Queue, waiting := []} = Model) ->
+    empty = ?QUEUE:claim(Queue),
+    check(Model);
+step(claim, #{queue := Queue, waiting := [Oldest | Waiting], started := Started} = Model) ->
+    {ok, Id, {Oldest, _Body}} = ?QUEUE:claim(Queue),
+    check(Model#{waiting := Waiting, started := Started ++ [{Oldest, Id}]});
+step({_Change, _N}, #{started := []} = Model) ->
+    Model;
+step({remove, N}, Model) ->
+    {{_Number, Id}, #{queue := Queue} = Less} = pick(N, Model),
+    {ok, Us} = ?QUEUE:remove(Queue, Id),
+    true = Us >= 0,
+    gone = ?QUEUE:remove(Queue, Id),
+    check(Less);
+step({again, N}, Model) ->
+    {{Number, Id}, #{queue := Queue, waiting := Waiting} = Less} = pick(N, Model),
+    ok = ?QUEUE:again(Queue, Id, {Number, <<"more">>}),
+    check(Less#{waiting := lists:sort([Number | Waiting])});
+step({await, N}, Model) ->
+    {{_Number, Id}, #{queue := Queue}} = pick(N, Model),
+    ok = ?QUEUE:await(Queue, Id, 1000),
+    check(Model).
+
+pick(N, #{started := Started} = Model) ->
+    One = lists:nth(1 + N rem length(Started), Started),
+    {One, Model#{started := Started -- [One]}}.
+
+check(#{queue := Queue, waiting := Waiting, started := Started} = Model) ->
+    #{queue_events := Events, in_flight := InFlight, queue_bytes := Bytes} = ?QUEUE:levels(Queue),
+    {Events, InFlight} = {length(Waiting), length(Started)},
+    true = (Bytes =:= 0) =:= (Waiting =:= [] andalso Started =:= []),
+    Model.
+
+%% Confirms it with many processes that add, claim and end jobs at the same time.
+a_job_goes_to_one_process_and_ends_once(_Config) ->
+    Queue = queue(100000),
+    [spawn_link(fun() -> [ok = ?QUEUE:add(Queue, {From, N}) || N <- lists:seq(1, 1000)] end)
+     || From <- lists:seq(1, 8)],
+    Test = self(),
+    [spawn_link(fun() -> take_until_enough(Queue, Test) end) || _ <- lists:seq(1, 8)],
+    Ended = [receive {ended, Job} -> Job after ?WAIT -> ct:fail(missing) end
+             || _ <- lists:seq(1, 8000)],
+    ?assertEqual([{From, N} || From <- lists:seq(1, 8), N <- lists:seq(1, 1000)],
+                 lists:sort(Ended)),
+    receive {ended, Twice} -> ct:fail({twice, Twice}) after 0 -> ok end,
+    ?assertMatch(#{queue_events := 0, in_flight := 0, queue_bytes := 0}, ?QUEUE:levels(Queue)),
+    ?assertMatch(#{accepted := 8000}, ?QUEUE:totals(Queue)).
+
+take_until_enough(Queue, Test) ->
+    case ?QUEUE:claim(Queue) of
+        {ok, Id, Job} ->
+            {ok, _} = ?QUEUE:remove(Queue, Id),
+            Test ! {ended, Job},
+            take_until_enough(Queue, Test);
+        empty ->
+            %% Others may still add.
+            erlang:yield(),
+            case {?QUEUE:totals(Queue), ?QUEUE:levels(Queue)} of
+                {#{accepted := 8000}, #{queue_events := 0}} -> ok;
+                _ -> take_until_enough(Queue, Test)
+            end
+    end.
+
+%% Confirms that a job counts until it has ended, not until it is started.
+too_many_jobs_are_refused_until_one_ends(_Config) ->
+    Queue = queue(2),
+    ok = ?QUEUE:add(Queue, one),
+    ok = ?QUEUE:add(Queue, two),
+    ?assertEqual({error, full}, ?QUEUE:add(Queue, three)),
+    {ok, Id, one} = ?QUEUE:claim(Queue),
+    ?assertEqual({error, full}, ?QUEUE:add(Queue, three)),
+    {ok, _} = ?QUEUE:remove(Queue, Id),
+    ?assertEqual(ok, ?QUEUE:add(Queue, three)),
+    ?assertMatch(#{accepted := 3, refused_full := 2}, ?QUEUE:totals(Queue)).
+
+%% Confirms that a refused job leaves room for a smaller one.
+too_many_bytes_are_refused(_Config) ->
+    Queue = ?QUEUE:new(#{max_events => 100, max_bytes => 1000}),
+    ok = ?QUEUE:add(Queue, binary:copy(<<"x">>, 900)),
+    ?assertEqual({error, full}, ?QUEUE:add(Queue, binary:copy(<<"x">>, 100))),
+    ?assertEqual(ok, ?QUEUE:add(Queue, <<"small">>)).
+
+%% Confirms that others are not.
+a_job_whose_process_died_is_lost(_Config) ->
+    Queue = queue(10),
+    ok = ?QUEUE:add(Queue, its),
+    {Pid, Monitor} = spawn_monitor(fun() -> {ok, Id, its} = ?QUEUE:claim(Queue), exit(Id) end),
+    Lost = receive {'DOWN', Monitor, process, Pid, Id} -> Id after ?WAIT -> ct:fail(alive) end,
+    ok = ?QUEUE:add(Queue, mine),
+    {ok, _Mine, mine} = ?QUEUE:claim(Queue),
+    ?assertEqual([Lost], ?QUEUE:lost(Queue, died)),
+    ?assertEqual([], ?QUEUE:lost(Queue, unanswered)).
+
+%% Confirms that it is not lost before, and that its process may die meanwhile.
+a_job_whose_answer_does_not_come_is_lost_after_its_deadline(_Config) ->
+    Queue = queue(10),
+    ok = ?QUEUE:add(Queue, patient),
+    ok = ?QUEUE:add(Queue, impatient),
+    {Pid, Monitor} = spawn_monitor(fun() ->
+        {ok, Patient, patient} = ?QUEUE:claim(Queue),
+        {ok, Impatient, impatient} = ?QUEUE:claim(Queue),
+        ok = ?QUEUE:await(Queue, Patient, 3600000),
+        ok = ?QUEUE:await(Queue, Impatient, -1),
+        exit(Impatient)
+    end),
+    Lost = receive {'DOWN', Monitor, process, Pid, Id} -> Id after ?WAIT -> ct:fail(alive) end,
+    ?assertEqual([Lost], ?QUEUE:lost(Queue, unanswered)),
+    ?assertEqual([], ?QUEUE:lost(Queue, died)).
+
+%% Confirms it for an answer that ends the job and one that makes it wait again.
+an_answer_may_come_before_anybody_waits_for_it(_Config) ->
+    Queue = queue(10),
+    [ok = ?QUEUE:add(Queue, Job) || Job <- [a, b]],
+    {ok, A, a} = ?QUEUE:claim(Queue),
+    {ok, _} = ?QUEUE:remove(Queue, A),
+    ok = ?QUEUE:await(Queue, A, 1000),
+    {ok, B, b} = ?QUEUE:claim(Queue),
+    ok = ?QUEUE:again(Queue, B, b2),
+    ok = ?QUEUE:await(Queue, B, 1000),
+    ?assertEqual({ok, B, b2}, ?QUEUE:claim(Queue)),
+    ?assertMatch(#{queue_events := 0, in_flight := 1}, ?QUEUE:levels(Queue)),
+    ?assertEqual(gone, ?QUEUE:again(Queue, A, a2)).
+
+%% Confirms that it ends with that job and refuses others.
+closing_waits_for_the_last_job(_Config) ->
+    Queue = queue(10),
+    [ok = ?QUEUE:add(Queue, Job) || Job <- [a, b]],
+    spawn_link(fun() ->
+        {ok, A, a} = ?QUEUE:claim(Queue),
+        {ok, _} = ?QUEUE:remove(Queue, A),
+        await_refusal(Queue),
+        {ok, B, b} = ?QUEUE:claim(Queue),
+        {ok, _} = ?QUEUE:remove(Queue, B)
+    end),
+    ok = ?QUEUE:close(Queue, ?WAIT),
+    ?assertMatch(#{closed := 0}, ?QUEUE:totals(Queue)),
+    ?assertEqual({error, closed}, ?QUEUE:add(Queue, late)).
+
+await_refusal(Queue) ->
+    case ?QUEUE:add(Queue, another) of
+        {error, closed} -> ok;
+        ok -> {ok, Id, another} = claim_last(Queue), {ok, _} = ?QUEUE:remove(Queue, Id),
+              await_refusal(Queue)
+    end.
+
+%% The job b waits in front of it.
+claim_last(Queue) ->
+    {ok, B, b} = ?QUEUE:claim(Queue),
+    Last = ?QUEUE:claim(Queue),
+    ok = ?QUEUE:again(Queue, B, b),
+    Last.
+
+%% Confirms the count, and that a late end is not counted a second time.
+what_has_not_ended_in_time_is_closed(_Config) ->
+    Queue = queue(10),
+    [ok = ?QUEUE:add(Queue, Job) || Job <- [a, b, c]],
+    {ok, A, a} = ?QUEUE:claim(Queue),
+    ok = ?QUEUE:close(Queue, 0),
+    ?assertMatch(#{closed := 3}, ?QUEUE:totals(Queue)),
+    ?assertEqual(gone, ?QUEUE:remove(Queue, A)),
+    ok = ?QUEUE:close(Queue, ?WAIT),
+    ?assertMatch(#{closed := 3, accepted := 3}, ?QUEUE:totals(Queue)).
+
+%% Confirms each function.
+nothing_crashes_after_the_owner_has_ended(_Config) ->
+    Queue = of_ended_owner(normal),
+    ?assertEqual({error, closed}, ?QUEUE:add(Queue, late)),
+    ?assertEqual(empty, ?QUEUE:claim(Queue)),
+    ?assertEqual(ok, ?QUEUE:await(Queue, 1, 1000)),
+    ?assertEqual(gone, ?QUEUE:again(Queue, 1, job)),
+    ?assertEqual(gone, ?QUEUE:remove(Queue, 1)),
+    ?assertEqual(ok, ?QUEUE:cause(Queue, rejected, <<"late">>)),
+    ?assertMatch(#{queue_events := 0, in_flight := 0, oldest_ms := 0}, ?QUEUE:levels(Queue)),
+    ?assertMatch(#{refused_closed := 1, last_rejected := undefined}, ?QUEUE:totals(Queue)).
+
+%% Confirms that what was refused after the kill is not among it.
+what_a_killed_owner_leaves_is_counted(_Config) ->
+    Queue = of_ended_owner(kill),
+    {error, closed} = ?QUEUE:add(Queue, late),
+    ok = ?QUEUE:close(Queue, 0),
+    ?assertMatch(#{accepted := 2, closed := 2, refused_closed := 1}, ?QUEUE:totals(Queue)).
+
+%% With one job that waits and one that was started.
+of_ended_owner(Reason) ->
+    Test = self(),
+    {Owner, Monitor} = spawn_monitor(fun() ->
+        Queue = queue(10),
+        [ok = ?QUEUE:add(Queue, Job) || Job <- [a, b]],
+        {ok, _, a} = ?QUEUE:claim(Queue),
+        Test ! Queue,
+        receive go -> ok end
+    end),
+    Queue = receive #{} = New -> New after ?WAIT -> ct:fail(no_queue) end,
+    _ = case Reason of kill -> exit(Owner, kill); normal -> Owner ! go end,
+    receive {'DOWN', Monitor, process, Owner, _} -> Queue after ?WAIT -> ct:fail(alive) end.
+
+queue(MaxEvents) ->
+    ?QUEUE:new(#{max_events => MaxEvents, max_bytes => 1000000}).
