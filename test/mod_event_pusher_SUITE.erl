@@ -23,8 +23,7 @@
          each_configured_backend_becomes_a_module/1,
          other_options_are_not_taken_for_backends/1,
          backends_are_reported_as_metrics/1,
-         all_modules_support_dynamic_domains/1,
-         a_backend_that_cannot_deliver_yet_refuses_to_start/1]).
+         all_modules_support_dynamic_domains/1]).
 %% Handlers of push_event
 -export([tell/3, store/3, change/3, stop_here/3, crash/3]).
 
@@ -49,8 +48,6 @@ init_per_suite(Config) ->
 end_per_suite(_Config) ->
     ok.
 
-init_per_testcase(a_backend_that_cannot_deliver_yet_refuses_to_start, Config) ->
-    Config;
 init_per_testcase(_Case, Config) ->
     register(?MODULE, self()),
     ok = host:start(#{?HT => #{mod_event_pusher => #{}}}),
@@ -242,13 +239,6 @@ all_modules_support_dynamic_domains(_Config) ->
     [?assertEqual([dynamic_domains], Module:supported_features())
      || Module <- [mod_event_pusher, mod_event_pusher_http, mod_event_pusher_push,
                    mod_event_pusher_rabbit, mod_event_pusher_sns]].
-
-%% Confirms the error that ends the start.
-a_backend_that_cannot_deliver_yet_refuses_to_start(_Config) ->
-    [?assertError(#{what := event_pusher_backend_unavailable, backend := Backend,
-                    text := <<"This version", _/binary>>},
-                  host:start(#{?HT => #{mod_event_pusher => #{Backend => #{}}}}))
-     || Backend <- [push]].
 
 %% Handlers of push_event
 

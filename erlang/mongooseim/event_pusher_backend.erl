@@ -1,12 +1,12 @@
 -module(event_pusher_backend).
 -moduledoc "What backends with a pool share: the option queue, metrics, log lines, isolation.".
 
--export([queue_spec/0, start_pool/4, stop_pools/1, instrumentation/1, isolate/2]).
--export([body/1, number_text/1, unavailable/2]).
+-export([queue_spec/0, queue_opts/1, start_pool/4, stop_pools/1, instrumentation/1]).
+-export([isolate/2, isolate/3, body/1, number_text/1]).
 %% Called by the owner of the pool
--export([report/4]).
+-export([report/4, report/3, delivered_after/2]).
 
--export_type([backend/0, labels/0]).
+-export_type([backend/0, labels/0, queue_opts/0]).
 
 -include("mongoose_config_spec.hrl").
 -include_lib("kernel/include/logger.hrl").
@@ -14,6 +14,9 @@
 -type backend() :: http | push | rabbit | sns.
 %% Of metrics, log lines and errors. A pool tag is what the server calls the pool of a backend.
 -type labels() :: #{host_type := mongooseim:host_type(), backend := backend(), pool_tag := atom()}.
+
+-type queue_opts() :: #{max_events := pos_integer(), max_bytes := pos_integer(),
+                        drain_timeout_ms := non_neg_integer()}.
 
 %% Deliveries and drops are counted per event, retries per event and attempt.
 -define(EVENTS, event_pusher_events).
@@ -34,7 +37,7 @@ queue_spec() ->
                                                          validate = non_negative}}}.
 
 %% Not in the spec: existing configurations keep the very options that they have today.
--spec queue_opts(gen_mod:module_opts()) -> #{atom() => non_neg_integer()}.
+-spec queue_opts(gen_mod:module_opts()) -> queue_opts().
 queue_opts(Opts) ->
     Defaults = #{max_events => 100000, max_bytes => 64 * 1024 * 1024, drain_timeout_ms => 5000},
     maps:merge(Defaults, maps:get(queue, Opts, #{})).
@@ -57,13 +60,6 @@ start_pool(Name, Labels, #{settings := Settings, opts := Opts}, ReportTo) ->
 -spec stop_pools([event_pusher:name()]) -> ok.
 stop_pools(Names) ->
     event_pusher:stop_pools(Names).
-
-%% Refuses to start a backend whose options are accepted but which cannot deliver yet.
--spec unavailable(push, mongooseim:host_type()) -> no_return().
-unavailable(Backend, HostType) ->
-    error(#{what => event_pusher_backend_unavailable, backend => Backend, host_type => HostType,
-            text => <<"This version of event_pusher has no push notifications yet: "
-                      "remove the section push or use the server's own modules">>}).
 
 %% Messages
 
@@ -93,13 +89,22 @@ instrumentation(#{backend := Backend} = Labels) ->
                                              lost => spiral, failed => spiral}}}
         || Backend =:= rabbit]].
 
-%% Turns what happened in a pool between two reports into measurements and log lines. Levels are
-%% those of all pools that have the same labels.
+%% Turns what happened in a native pool between two reports into measurements and log lines. Levels
+%% are those of all pools that have the same labels.
 -spec report(event_pusher:report(), event_pusher:report(), labels(), [event_pusher:name()]) -> ok.
 report(Previous, Report, Labels, Names) ->
+    All = [Stats || Name <- Names, {ok, Stats} <- [event_pusher:stats(Name)]],
+    tell(Previous, Report, Labels, All).
+
+%% The same for a pool that is the only one with its labels.
+-spec report(event_pusher:report(), event_pusher:report(), labels()) -> ok.
+report(Previous, Report, Labels) ->
+    tell(Previous, Report, Labels, [Report]).
+
+tell(Previous, Report, Labels, All) ->
     Counts = counts(Previous, Report),
     measure(Counts, Report, Labels),
-    measure_levels(Labels, Names),
+    measure_levels(Labels, All),
     log_drops(Counts, Report, Labels),
     log_retries(Counts, Report, Labels),
     log_batching(Previous, Report, Labels),
@@ -121,8 +126,12 @@ since(Key, Previous, Report) ->
 
 measure(Counts, #{times_us := Times}, Labels) ->
     execute_some(?EVENTS, Labels, Counts),
-    lists:foreach(fun(Time) -> mongoose_instrument:execute(?EVENTS, Labels, #{time => Time}) end,
-                  Times).
+    lists:foreach(fun(Time) -> delivered_after(Time, Labels) end, Times).
+
+%% One of the times from acceptance to delivery.
+-spec delivered_after(Us :: non_neg_integer(), labels()) -> ok.
+delivered_after(Time, Labels) ->
+    mongoose_instrument:execute(?EVENTS, Labels, #{time => Time}).
 
 %% Nothing is executed for what did not happen.
 execute_some(Event, Labels, Counts) ->
@@ -131,8 +140,8 @@ execute_some(Event, Labels, Counts) ->
         Some -> mongoose_instrument:execute(Event, Labels, Some)
     end.
 
-measure_levels(Labels, Names) ->
-    All = [Stats || Name <- Names, {ok, Stats} <- [event_pusher:stats(Name)]],
+-spec measure_levels(labels(), [event_pusher:stats()]) -> ok.
+measure_levels(Labels, All) ->
     Of = fun(Key) -> [maps:get(Key, Stats) || Stats <- All] end,
     Levels = #{events => lists:sum(Of(queue_events)), bytes => lists:sum(Of(queue_bytes)),
                in_flight => lists:sum(Of(in_flight)), oldest_ms => lists:max([0 | Of(oldest_ms)])},
@@ -223,14 +232,21 @@ log_refusal(_Previous, #{connection_refused := Refused}, Labels) ->
 %% Runs what pushes one event. A crash, as in a plugin, costs that event and nothing else.
 -spec isolate(labels(), fun(() -> term())) -> ok.
 isolate(Labels, Push) ->
-    try Push() of
-        _ -> ok
+    isolate(Labels, fun() -> _ = Push(), ok end, ok).
+
+%% The same where there is a result, which is the last argument after a crash.
+-spec isolate(labels(), fun(() -> Result), Result) -> Result.
+isolate(Labels, Push, Otherwise) ->
+    try
+        Push()
     catch
         Class:Reason:Stacktrace ->
             ?LOG_ERROR(Labels#{what => event_pusher_event_failed, class => Class,
                                reason => kind(Reason),
-                               stacktrace => [without_args(Entry) || Entry <- Stacktrace]})
+                               stacktrace => [without_args(Entry) || Entry <- Stacktrace]}),
+            Otherwise
     end.
+
 %% Reasons and arguments hold the packet: only their kind is shown.
 -spec kind(term()) -> term().
 kind(Reason) when is_atom(Reason) -> Reason;
