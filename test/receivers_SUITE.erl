@@ -1,5 +1,5 @@
 -module(receivers_SUITE).
--moduledoc "The receivers of HTTP and AMQP that other suites rely on, and their certificates.".
+-moduledoc "The receivers of HTTP and AMQP and the databases that other suites rely on.".
 
 -behaviour(ct_suite).
 
@@ -15,9 +15,12 @@
          an_exchange_that_is_not_durable_is_bound_again_when_it_comes_back/1,
          a_queue_that_is_full_refuses_messages_until_it_is_purged/1,
          the_tls_port_takes_clients_with_a_certificate_only/1,
+         a_database_answers_with_terms/1,
+         a_database_comes_back_with_what_is_stored/1,
          words_with_blanks_and_quotes_reach_a_receiver_unchanged/1,
          a_failing_command_is_an_error_of_its_caller/1,
-         no_process_and_no_file_outlives_a_receiver_that_is_killed/1]).
+         no_process_and_no_file_outlives_a_receiver_that_is_killed/1,
+         no_process_and_no_file_outlives_a_database_that_is_killed/1]).
 
 -include_lib("common_test/include/ct.hrl").
 -include_lib("stdlib/include/assert.hrl").
@@ -202,6 +205,46 @@ the_tls_port_takes_clients_with_a_certificate_only(Config) ->
     ?assertMatch({error, {tls_alert, _}}, Greet([])),
     ?assertMatch({error, {tls_alert, _}}, Greet([{certfile, ForeignCert}, {keyfile, ForeignKey}])).
 
+%% Databases
+
+%% Confirms both engines, the types of columns, and text beyond ASCII in both directions.
+a_database_answers_with_terms(_Config) ->
+    Table = "event_pusher_push_subscription",
+    Insert = <<"INSERT INTO event_pusher_push_subscription VALUES "
+               "('zoë@h', '😀''s \"node\"', 'p', '{\"a\": 1}', 1764100000123456)"/utf8>>,
+    [begin
+         {ok, Database} = database_service:start(Engine),
+         ?assertMatch(#{engine := Engine}, database_service:info(Database)),
+         ?assertEqual(1, database_service:sql(Database, Insert)),
+         ?assertEqual([{<<"zoë@h"/utf8>>, <<"😀's \"node\""/utf8>>, <<"p">>, <<"{\"a\": 1}">>,
+                        1764100000123456}],
+                      database_service:sql(Database, ["SELECT * FROM ", Table])),
+         ?assertEqual([{undefined}], database_service:sql(Database, "SELECT NULL")),
+         ?assertError({receiver, _}, database_service:sql(Database, "SELECT FROM")),
+         ok = database_service:stop(Database)
+     end || Engine <- [pgsql, mysql]].
+
+%% Confirms that clients are refused meanwhile.
+a_database_comes_back_with_what_is_stored(_Config) ->
+    Count = "SELECT COUNT(*) FROM event_pusher_push_subscription",
+    [begin
+         {ok, Database} = database_service:start(Engine),
+         #{port := Port} = database_service:info(Database),
+         Connect = fun() -> gen_tcp:connect({127, 0, 0, 1}, Port, [{active, false}]) end,
+         1 = database_service:sql(Database, "INSERT INTO event_pusher_push_subscription "
+                                            "VALUES ('a@h', 'n', 'p', '{}', 1)"),
+         ok = database_service:down(Database),
+         ?assertEqual({error, econnrefused}, Connect()),
+         ?assertError({receiver, _}, database_service:sql(Database, Count)),
+         ok = database_service:up(Database),
+         ?assertMatch({ok, _}, Connect()),
+         ok = database_service:restart(Database),
+         ?assertEqual([{1}], database_service:sql(Database, Count)),
+         ok = database_service:reset(Database),
+         ?assertEqual([{0}], database_service:sql(Database, Count)),
+         ok = database_service:stop(Database)
+     end || Engine <- [pgsql, mysql]].
+
 %% Commands
 
 %% Confirms that no shell syntax is in the way.
@@ -223,6 +266,16 @@ no_process_and_no_file_outlives_a_receiver_that_is_killed(_Config) ->
     ?assertMatch([_, _ | _], processes_in(Folder)),
     exit(Rabbit, kill),
     await(fun() -> processes_in(Folder) =:= [] andalso not filelib:is_dir(Folder) end).
+
+%% Confirms the same of both engines.
+no_process_and_no_file_outlives_a_database_that_is_killed(_Config) ->
+    [begin
+         {ok, Database} = database_service:start(Engine),
+         #{folder := Folder} = database_service:info(Database),
+         ?assertMatch([_ | _], processes_in(Folder)),
+         exit(Database, kill),
+         await(fun() -> processes_in(Folder) =:= [] andalso not filelib:is_dir(Folder) end)
+     end || Engine <- [pgsql, mysql]].
 
 %% Helpers
 
