@@ -23,7 +23,8 @@
          each_configured_backend_becomes_a_module/1,
          other_options_are_not_taken_for_backends/1,
          backends_are_reported_as_metrics/1,
-         all_modules_support_dynamic_domains/1]).
+         all_modules_support_dynamic_domains/1,
+         a_backend_that_could_not_start_can_start_later/1]).
 %% Handlers of push_event
 -export([tell/3, store/3, change/3, stop_here/3, crash/3]).
 
@@ -239,6 +240,33 @@ all_modules_support_dynamic_domains(_Config) ->
     [?assertEqual([dynamic_domains], Module:supported_features())
      || Module <- [mod_event_pusher, mod_event_pusher_http, mod_event_pusher_push,
                    mod_event_pusher_rabbit, mod_event_pusher_sns]].
+
+%% Confirms it for each that has a pool of its own; nobody listens.
+a_backend_that_could_not_start_can_start_later(_Config) ->
+    Sns = sns_rig:opts(#{endpoint => <<"http://127.0.0.1:1">>, region => <<"eu-west-1">>,
+                         account_id => <<"1">>, access_key_id => <<"A">>,
+                         secret_access_key => <<"S">>}),
+    Handler = #{pool_name => http_pool, path => <<>>,
+                callback_module => mod_event_pusher_http_defaults},
+    Connection = #{host => "127.0.0.1", port => 1, username => <<"u">>, password => <<"p">>,
+                   virtual_host => <<"/">>, confirms_enabled => true,
+                   reconnect => #{attempts => 0, delay => 10}},
+    Exchange = #{name => <<"presence">>, type => <<"topic">>, durable => false},
+    mongoose_config:set_opt(outgoing_pools,
+                            [#{type => http, scope => global, tag => http_pool,
+                               opts => #{workers => 1},
+                               conn_opts => #{host => "http://127.0.0.1:1",
+                                              path_prefix => <<"/">>, request_timeout => 100}}]),
+    Table = [{mod_event_pusher_sns, Sns#{sns_host := "ftp://x"}, Sns},
+             {mod_event_pusher_http, #{handlers => [Handler, Handler#{pool_name := absent}]},
+              #{handlers => [Handler]}},
+             {mod_event_pusher_rabbit, #{presence_exchange => Exchange},
+              #{presence_exchange => Exchange, connection => Connection}}],
+    [begin
+         ?assertError(#{what := _}, mongoose_modules:ensure_started(?HT, Module, Bad)),
+         ?assertEqual({started, ok}, mongoose_modules:ensure_started(?HT, Module, Good)),
+         ?assertEqual({stopped, Good}, mongoose_modules:ensure_stopped(?HT, Module))
+     end || {Module, Bad, Good} <- Table].
 
 %% Handlers of push_event
 

@@ -1,7 +1,7 @@
 -module(event_pusher_backend).
 -moduledoc "What backends with a pool share: the option queue, metrics, log lines, isolation.".
 
--export([queue_spec/0, queue_opts/1, start_pool/4, stop_pools/1, instrumentation/1]).
+-export([start/3, queue_spec/0, queue_opts/1, start_pool/4, stop_pools/1, instrumentation/1]).
 -export([isolate/2, isolate/3, body/1, number_text/1]).
 %% Called by the owner of the pool
 -export([report/4, report/3, delivered_after/2]).
@@ -25,6 +25,21 @@
 
 %% The longest wait between two attempts, unless the receiver asks for more.
 -define(RETRY_MAX_MS, 60000).
+
+%% Starting a module
+
+%% A start that fails leaves nothing behind: neither what the module has started, nor its metrics,
+%% which the server has registered before and would not register again.
+-spec start(module(), mongooseim:host_type(), fun(() -> ok)) -> ok.
+start(Module, HostType, Start) ->
+    try
+        Start()
+    catch
+        Class:Reason:Stacktrace ->
+            Module:stop(HostType),
+            mongoose_instrument:tear_down(Module:instrumentation(HostType)),
+            erlang:raise(Class, Reason, Stacktrace)
+    end.
 
 %% Options
 

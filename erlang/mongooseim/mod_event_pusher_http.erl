@@ -47,19 +47,15 @@
 
 %% Each handler has a queue and workers of its own; those of one outgoing pool share its limit.
 -spec start(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
-start(HostType, #{handlers := Options} = Opts) ->
+start(HostType, Opts) ->
+    event_pusher_backend:start(?MODULE, HostType, fun() -> start_pools(HostType, Opts) end).
+
+start_pools(HostType, #{handlers := Options} = Opts) ->
     Handlers = handlers(HostType, Options),
     Pools = [outgoing_pool(HostType, Handler) || Handler <- Options],
-    try
-        lists:foreach(fun({Handler, Pool}) -> start_pool(Handler, Pool, Opts, Handlers) end,
-                      lists:zip(Handlers, Pools))
-    catch
-        Class:Reason:Stacktrace ->
-            %% Those that have started already.
-            event_pusher_backend:stop_pools(names(Handlers)),
-            erlang:raise(Class, Reason, Stacktrace)
-    end,
-    persistent_term:put(?KEY(HostType), Handlers).
+    persistent_term:put(?KEY(HostType), Handlers),
+    lists:foreach(fun({Handler, Pool}) -> start_pool(Handler, Pool, Opts, Handlers) end,
+                  lists:zip(Handlers, Pools)).
 
 -spec stop(mongooseim:host_type()) -> ok.
 stop(HostType) ->

@@ -34,16 +34,9 @@
 
 %% gen_mod callbacks
 
-%% A start that fails leaves nothing behind.
 -spec start(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
 start(HostType, Opts) ->
-    try
-        start_parts(HostType, Opts)
-    catch
-        Class:Reason:Stacktrace ->
-            stop(HostType),
-            erlang:raise(Class, Reason, Stacktrace)
-    end.
+    event_pusher_backend:start(?MODULE, HostType, fun() -> start_parts(HostType, Opts) end).
 
 start_parts(HostType, #{iqdisc := IQDisc, wpool := Wpool} = Opts) ->
     event_pusher_push_pool:start(HostType, Wpool, event_pusher_backend:queue_opts(Opts)),

@@ -29,6 +29,9 @@
 
 -spec start(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
 start(HostType, Opts) ->
+    event_pusher_backend:start(?MODULE, HostType, fun() -> start_exchanges(HostType, Opts) end).
+
+start_exchanges(HostType, Opts) ->
     Exchanges = maps:with(?EXCHANGES, Opts),
     case map_size(Exchanges) of
         0 -> ok;

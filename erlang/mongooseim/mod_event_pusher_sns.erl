@@ -41,6 +41,9 @@
 
 -spec start(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
 start(HostType, Opts) ->
+    event_pusher_backend:start(?MODULE, HostType, fun() -> start_pool(HostType, Opts) end).
+
+start_pool(HostType, Opts) ->
     #{pool_size := PoolSize, publish_retry_count := RetryCount, publish_retry_time_ms := RetryTime,
       sns_host := Host, region := Region, access_key_id := KeyId, secret_access_key := Secret} = Opts,
     Target = #{target => sns,
