@@ -1,7 +1,8 @@
 -module(push_rig).
 -moduledoc "What suites about push notifications share beside rig: storage, stanzas, the push pool.".
 
--export([cases/1, start_suite/1, stop_suite/1, start_host/0, start_host/1, stop_host/0, opts/1]).
+-export([cases/1, start_suite/1, stop_suite/1, start_mnesia/1]).
+-export([start_host/0, start_host/1, stop_host/0, opts/1]).
 -export([iq/2, enable/2, enable/3, enable/4, disable/2, disable/3, submitted/1, form/2]).
 -export([request/2, routed/0, answer/2, no_notification/0]).
 -export([stats/0, await_stats/1, storage_calls/1, registrations/1]).
@@ -29,8 +30,14 @@ cases(Suite) ->
 -spec start_suite(list()) -> list().
 start_suite(Config) ->
     ok = rig:start_application(),
-    ok = host_mnesia:start(filename:join(proplists:get_value(priv_dir, Config), "mnesia")),
+    ok = start_mnesia(Config),
     Config.
+
+%% What the folder has already is there again.
+-spec start_mnesia(list()) -> ok.
+start_mnesia(Config) ->
+    ok = host_mnesia:start(filename:join(proplists:get_value(priv_dir, Config), "mnesia")),
+    ok = mnesia:wait_for_tables(mnesia:system_info(tables), ?WAIT).
 
 -spec stop_suite(list()) -> ok.
 stop_suite(_Config) ->
