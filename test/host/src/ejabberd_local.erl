@@ -122,8 +122,7 @@ handle_cast(_Request, State) ->
 
 -spec handle_info({timeout, reference(), Id :: binary()}, no_state) -> {noreply, no_state}.
 handle_info({timeout, _Timer, Id}, State) ->
-    case take_callback(Id) of
-        {ok, Callback} -> spawn(fun() -> Callback(undefined, undefined, undefined, timeout) end);
-        {error, not_found} -> answered_meanwhile
-    end,
+    %% An answer may have come in the meantime.
+    _ = [spawn(fun() -> Callback(undefined, undefined, undefined, timeout) end)
+         || {ok, Callback} <- [take_callback(Id)]],
     {noreply, State}.

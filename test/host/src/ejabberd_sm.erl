@@ -33,8 +33,8 @@ is_offline(Jid) ->
 
 -spec get_raw_sessions(jid:jid()) -> [session()].
 get_raw_sessions(Jid) ->
-    LUS = jid:to_lus(Jid),
-    ets:select(?MODULE, ets:fun2ms(fun(#session{us = Us} = Session) when Us =:= LUS -> Session end)).
+    User = jid:to_lus(Jid),
+    [Session || Session = #session{us = US} <- ets:tab2list(?MODULE), US =:= User].
 
 %% What is noted in a session. A server passes a change on to the client's process and does not wait
 %% for it; a session that is gone is no failure for either.

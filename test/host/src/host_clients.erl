@@ -33,5 +33,5 @@ ask(Jid, Id, Send) ->
 %% Only the first answer counts.
 -spec answer(jid:jid(), Id :: binary(), answer()) -> ok.
 answer(Jid, Id, Answer) ->
-    [Alias ! {Alias, Answer} || {_Key, Alias} <- ets:take(?MODULE, {Jid, Id})],
-    ok.
+    lists:foreach(fun({_Key, Alias}) -> Alias ! {Alias, Answer} end,
+                  ets:take(?MODULE, {Jid, Id})).

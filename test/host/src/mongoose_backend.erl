@@ -1,5 +1,5 @@
 -module(mongoose_backend).
--moduledoc "Which of its storage modules a module uses for a host type; counts and times the calls.".
+-moduledoc "Which storage module a module uses for a host type; counts and times the calls.".
 
 -export([init/4, call/4, call_tracked/4, is_exported/4]).
 -export([get_backend_module/2, get_backend_name/2]).

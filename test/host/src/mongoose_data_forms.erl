@@ -25,7 +25,7 @@ find_form(Parent) ->
 is_form(Element = #xmlel{name = Name}) ->
     {Name, exml_query:attr(Element, <<"xmlns">>)} =:= {<<"x">>, ?NS}.
 
-%% Takes any element for a form. Of fields with one name the last counts; those without are no fields.
+%% Takes any element for a form. A field needs a name; of some with one name the last counts.
 -spec parse_form_fields(exml:element()) -> parsed_form().
 parse_form_fields(Form) ->
     Fields = maps:from_list([{Var, exml_query:paths(Field, [{element, <<"value">>}, cdata])}

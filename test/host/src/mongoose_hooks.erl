@@ -1,5 +1,5 @@
 -module(mongoose_hooks).
--moduledoc "Runs the hooks that event_pusher handles or asks, with the arguments that a server gives them.".
+-moduledoc "Runs the hooks that event_pusher handles or asks, with the arguments of a server.".
 
 -export([push_event/2, filter_local_packet/1, user_available/2, unset_presence/3,
          unacknowledged_message/2]).

@@ -14,8 +14,8 @@ create_table(Table, Opts) ->
         {atomic, ok} ->
             {atomic, ok};
         {aborted, {already_exists, Table}} ->
-            [mnesia:add_table_copy(Table, node(), Type)
-             || {Type, [_ | _]} <- Opts, lists:member(Type, copy_types())],
+            _ = [mnesia:add_table_copy(Table, node(), Type)
+                 || {Type, [_ | _]} <- Opts, lists:member(Type, copy_types())],
             {aborted, {already_exists, Table}};
         false ->
             failed(Table, Opts, mnesia_not_running);

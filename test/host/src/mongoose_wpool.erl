@@ -169,7 +169,7 @@ make_pool_name(Type, HostType, Tag) ->
 %% Leaves out what waits for a worker.
 -spec workers_queue_len(proc_name()) -> non_neg_integer().
 workers_queue_len(Name) ->
-    lists:sum([in_mailboxes(Pool) || Pool <- ets:match_object(?MODULE, #pool{name = Name, _ = '_'})]).
+    lists:sum([in_mailboxes(Pool) || Pool <- ets:tab2list(?MODULE), Pool#pool.name =:= Name]).
 
 in_mailboxes(Pool) ->
     lists:sum([Length || {_Pid, Length} <- mailboxes(Pool)]).
