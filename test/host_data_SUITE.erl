@@ -1,5 +1,5 @@
 -module(host_data_SUITE).
--moduledoc "Holds JIDs, XML and accumulators to what a server's libraries do, with their quirks.".
+-moduledoc "Holds JIDs, XML, stanzas and forms to what a server's libraries do, with their quirks.".
 
 -export([all/0]).
 -export([a_jid_is_normalised_when_it_is_made/1,
@@ -23,12 +23,23 @@
          only_permanent_values_survive_a_strip/1,
          a_value_set_again_is_no_longer_permanent/1,
          deleted_values_are_gone/1,
-         a_strip_for_a_recipient_changes_stanza_and_place/1]).
+         a_strip_for_a_recipient_changes_stanza_and_place/1,
+         an_iq_becomes_a_record_and_an_element_again/1,
+         the_namespace_of_an_iq_is_that_of_its_only_child/1,
+         what_is_no_iq_is_told_from_what_is_a_wrong_one/1,
+         an_error_reply_goes_back_with_the_error_first/1,
+         errors_have_a_code_a_type_and_a_condition/1,
+         a_form_is_found_among_the_children/1,
+         fields_of_a_form_are_read/1,
+         a_form_type_counts_when_it_is_the_only_one/1,
+         a_form_is_made_in_order/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 -include("exml.hrl").
+-include("iq.hrl").
 -include("jid.hrl").
 
+-define(FORM_NS, <<"jabber:x:data">>).
 -define(JID, #jid{luser = <<"alice">>, lserver = <<"localhost">>, lresource = <<"Res">>}).
 
 all() ->
@@ -263,13 +274,140 @@ a_strip_for_a_recipient_changes_stanza_and_place(_Config) ->
     Placed = mongoose_acc:strip(Params#{host_type => <<"t">>}, Acc),
     ?assertEqual(<<"t">>, mongoose_acc:host_type(Placed)).
 
+%% IQs and errors
+
+%% Confirms that a request has one element, an answer a list, and that text is left out.
+an_iq_becomes_a_record_and_an_element_again(_Config) ->
+    Query = el(<<"query">>, #{<<"xmlns">> => <<"ns">>}, [text(<<"kept">>)]),
+    [begin
+         Attrs = #{<<"id">> => <<"1">>, <<"type">> => atom_to_binary(Type)},
+         Iq = jlib:iq_query_or_response_info(el(<<"iq">>, Attrs, [text(<<" ">>), Query])),
+         ?assertEqual(#iq{id = <<"1">>, type = Type, xmlns = <<"ns">>, sub_el = SubEl}, Iq),
+         ?assertEqual(el(<<"iq">>, Attrs, [Query]), jlib:iq_to_xml(Iq))
+     end || {Type, SubEl} <- [{get, Query}, {set, Query}, {result, [Query]}, {error, [Query]}]],
+    Spoken = jlib:iq_query_or_response_info(
+               el(<<"iq">>, #{<<"type">> => <<"result">>, <<"xml:lang">> => <<"pl">>}, [])),
+    ?assertEqual(#iq{id = <<>>, type = result, lang = <<"pl">>, sub_el = []}, Spoken).
+
+%% Confirms that the error of an answer is passed over.
+the_namespace_of_an_iq_is_that_of_its_only_child(_Config) ->
+    Child = fun(Name, NS) -> el(Name, #{<<"xmlns">> => NS}, []) end,
+    NS = fun(Children) ->
+             Iq = jlib:iq_query_or_response_info(
+                    el(<<"iq">>, #{<<"type">> => <<"error">>}, Children)),
+             Iq#iq.xmlns
+         end,
+    ?assertEqual(<<"a">>, NS([Child(<<"q">>, <<"a">>), Child(<<"error">>, <<"b">>)])),
+    ?assertEqual(<<>>, NS([Child(<<"q">>, <<"a">>), Child(<<"r">>, <<"b">>)])),
+    ?assertEqual(<<>>, NS([Child(<<"error">>, <<"b">>)])).
+
+%% Confirms each fault of a request.
+what_is_no_iq_is_told_from_what_is_a_wrong_one(_Config) ->
+    Query = el(<<"query">>, #{<<"xmlns">> => <<"ns">>}, []),
+    Get = #{<<"type">> => <<"get">>},
+    ?assertEqual(not_iq, jlib:iq_query_or_response_info(el(<<"message">>, Get, [Query]))),
+    [?assertEqual(invalid, jlib:iq_query_or_response_info(el(<<"iq">>, Attrs, Children)))
+     || {Attrs, Children} <- [{#{}, [Query]}, {#{<<"type">> => <<"put">>}, [Query]}, {Get, []},
+                              {Get, [Query, Query]}, {Get, [el(<<"query">>, [])]}]].
+
+%% Confirms that addresses change places as far as there are any.
+an_error_reply_goes_back_with_the_error_first(_Config) ->
+    Error = mongoose_xmpp_errors:forbidden(),
+    Stanza = el(<<"iq">>, #{<<"from">> => <<"a">>, <<"to">> => <<"b">>, <<"id">> => <<"1">>,
+                            <<"type">> => <<"get">>}, [el(<<"q">>, [])]),
+    ?assertEqual(el(<<"iq">>, #{<<"from">> => <<"b">>, <<"to">> => <<"a">>, <<"id">> => <<"1">>,
+                                <<"type">> => <<"error">>}, [Error, el(<<"q">>, [])]),
+                 jlib:make_error_reply(Stanza, Error)),
+    ?assertEqual(#{<<"from">> => <<"b">>, <<"type">> => <<"error">>},
+                 (jlib:make_error_reply(el(<<"iq">>, #{<<"to">> => <<"b">>}, []), Error))
+                     #xmlel.attrs),
+    ?assertEqual(#{<<"from">> => <<"alice@localhost/Res">>, <<"to">> => <<"h">>},
+                 (jlib:replace_from_to(?JID, jid:from_binary(<<"h">>),
+                                       el(<<"iq">>, #{<<"to">> => <<"b">>}, [])))#xmlel.attrs).
+
+%% Confirms one element as text, and the attributes of those that backends send or look for.
+errors_have_a_code_a_type_and_a_condition(_Config) ->
+    ?assertEqual(<<"<error code='400' type='modify'>"
+                   "<bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>">>,
+                 exml:to_binary(mongoose_xmpp_errors:bad_request())),
+    Parts = fun(#xmlel{attrs = #{<<"code">> := Code, <<"type">> := Type},
+                       children = [#xmlel{name = Condition}]}) -> {Code, Type, Condition} end,
+    [?assertEqual(Expected, Parts(mongoose_xmpp_errors:Name()))
+     || {Name, Expected} <-
+            [{not_allowed, {<<"405">>, <<"cancel">>, <<"not-allowed">>}},
+             {internal_server_error, {<<"500">>, <<"wait">>, <<"internal-server-error">>}},
+             {feature_not_implemented, {<<"501">>, <<"cancel">>, <<"feature-not-implemented">>}},
+             {item_not_found, {<<"404">>, <<"cancel">>, <<"item-not-found">>}},
+             {remote_server_timeout, {<<"504">>, <<"wait">>, <<"remote-server-timeout">>}}]].
+
+%% Forms
+
+%% Confirms that name and namespace both count, and that the first one is taken.
+a_form_is_found_among_the_children(_Config) ->
+    Form = fun(Type) -> el(<<"x">>, #{<<"xmlns">> => ?FORM_NS, <<"type">> => Type}, []) end,
+    Others = [el(<<"x">>, []), el(<<"y">>, #{<<"xmlns">> => ?FORM_NS}, [])],
+    ?assertEqual(undefined, mongoose_data_forms:find_form(el(<<"q">>, Others))),
+    ?assertEqual(Form(<<"a">>), mongoose_data_forms:find_form(
+                                  el(<<"q">>, Others ++ [Form(<<"a">>), Form(<<"b">>)]))),
+    ?assertEqual([true, false, false],
+                 [mongoose_data_forms:is_form(El) || El <- [Form(<<"a">>) | Others]]).
+
+%% Confirms fields without a value, with some, without a name, and with one given before.
+fields_of_a_form_are_read(_Config) ->
+    Fields = [text(<<"\n">>), el(<<"title">>, []), el(<<"field">>, [value(<<"lost">>)]),
+              field(<<"none">>, []), field(<<"empty">>, [<<>>]),
+              field(<<"two">>, [<<"1">>, <<"2">>]),
+              field(<<"again">>, [<<"first">>]), field(<<"again">>, [<<"last">>])],
+    Kvs = #{<<"none">> => [], <<"empty">> => [<<>>], <<"two">> => [<<"1">>, <<"2">>],
+            <<"again">> => [<<"last">>]},
+    ?assertEqual(#{kvs => Kvs}, mongoose_data_forms:parse_form_fields(el(<<"x">>, Fields))),
+    ?assertEqual(#{kvs => Kvs, type => <<"submit">>},
+                 mongoose_data_forms:parse_form_fields(
+                   el(<<"x">>, #{<<"type">> => <<"submit">>}, Fields))).
+
+%% Confirms that it stays a field otherwise.
+a_form_type_counts_when_it_is_the_only_one(_Config) ->
+    Parse = fun(Values) ->
+                mongoose_data_forms:parse_form_fields(
+                  el(<<"x">>, [field(<<"FORM_TYPE">>, Values), field(<<"a">>, [<<"1">>])]))
+            end,
+    ?assertEqual(#{ns => <<"ns">>, kvs => #{<<"a">> => [<<"1">>]}}, Parse([<<"ns">>])),
+    [?assertEqual(#{kvs => #{<<"FORM_TYPE">> => Values, <<"a">> => [<<"1">>]}}, Parse(Values))
+     || Values <- [[], [<<"one">>, <<"two">>]]].
+
+%% Confirms the whole element, and that a form can be read again.
+a_form_is_made_in_order(_Config) ->
+    Form = mongoose_data_forms:form(
+             #{type => <<"submit">>, ns => <<"ns">>, instructions => <<"Do.">>, title => <<"T">>,
+               fields => [#{var => <<"a">>, values => [<<"1">>, <<"<">>]},
+                          #{var => <<"b">>, type => <<"boolean">>, label => <<"B">>}]}),
+    ?assertEqual(<<"<x type='submit' xmlns='jabber:x:data'>"
+                   "<title>T</title><instructions>Do.</instructions>"
+                   "<field type='hidden' var='FORM_TYPE'><value>ns</value></field>"
+                   "<field var='a'><value>1</value><value>&lt;</value></field>"
+                   "<field label='B' type='boolean' var='b'/></x>">>, exml:to_binary(Form)),
+    ?assertEqual(#{type => <<"submit">>, ns => <<"ns">>,
+                   kvs => #{<<"a">> => [<<"1">>, <<"<">>], <<"b">> => []}},
+                 mongoose_data_forms:parse_form_fields(Form)),
+    ?assertEqual(<<"<x type='form' xmlns='jabber:x:data'/>">>,
+                 exml:to_binary(mongoose_data_forms:form(#{}))).
+
 %% Helpers
 
 acc(Params) ->
     mongoose_acc:new(maps:merge(#{location => #{}, lserver => <<"localhost">>}, Params)).
 
 el(Name, Children) ->
-    #xmlel{name = Name, children = Children}.
+    el(Name, #{}, Children).
+
+el(Name, Attrs, Children) ->
+    #xmlel{name = Name, attrs = Attrs, children = Children}.
+
+field(Var, Values) ->
+    el(<<"field">>, #{<<"var">> => Var}, [value(Value) || Value <- Values]).
+
+value(Text) ->
+    el(<<"value">>, [text(Text)]).
 
 text(Content) ->
     #xmlcdata{content = Content}.

@@ -145,7 +145,8 @@ without_its_processes_a_pool_has_no_workers(_Config) ->
      || Tag <- [best_worker, next_worker, available_worker]],
     [?assertExit(no_workers, cast(Tag, {erlang, self, []})) || Tag <- [best_worker, next_worker]],
     ?assertEqual(ok, cast(available_worker, {erlang, self, []})),
-    ?assertExit(no_workers, mongoose_wpool:call(generic, ?HT, best_worker, key, {erlang, self, []})),
+    ?assertExit(no_workers,
+                mongoose_wpool:call(generic, ?HT, best_worker, key, {erlang, self, []})),
     ?assertExit(no_workers, mongoose_wpool:stats(generic, ?HT, best_worker)),
     sys:resume(ejabberd_sup).
 
