@@ -34,7 +34,7 @@ is_offline(Jid) ->
 -spec get_raw_sessions(jid:jid()) -> [session()].
 get_raw_sessions(Jid) ->
     User = jid:to_lus(Jid),
-    [Session || Session = #session{us = US} <- ets:tab2list(?MODULE), US =:= User].
+    ets:select(?MODULE, ets:fun2ms(fun(Session = #session{us = US}) when US =:= User -> Session end)).
 
 %% What is noted in a session. A server passes a change on to the client's process and does not wait
 %% for it; a session that is gone is no failure for either.
