@@ -557,16 +557,8 @@ refusal(Request, Code, Type, Condition) ->
 form(FormType, Fields) ->
     push_rig:form(FormType, Fields).
 
-publish(#{packet := Packet}) ->
-    exml_query:path(Packet, [{element, <<"pubsub">>}, {element, <<"publish">>}]).
-
 node_of(Routed) ->
-    exml_query:attr(publish(Routed), <<"node">>).
+    push_rig:node_of(Routed).
 
-%% The fields of the notification, without the type of the form.
 summary(Routed) ->
-    Form = exml_query:path(publish(Routed), [{element, <<"item">>}, {element, <<"notification">>},
-                                             {element, <<"x">>}]),
-    [{Name, exml_query:path(Field, [{element, <<"value">>}, cdata])}
-     || Field <- exml_query:subelements(Form, <<"field">>),
-        Name <- [exml_query:attr(Field, <<"var">>)], Name =/= <<"FORM_TYPE">>].
+    push_rig:summary(Routed).

@@ -12,7 +12,11 @@
 -define(TOPICS, ["presence", "private-messages", "room-messages"]).
 -define(EXCHANGES, [<<"presence">>, <<"chat_msg">>, <<"groupchat_msg">>]).
 
--type receiver() :: sns | http | rabbit.
+-define(PUSH, <<"push.example">>).
+-define(MNESIA, "_build/demo-mnesia").
+-define(NODE, <<"bob's phone">>).
+
+-type receiver() :: sns | http | rabbit | push.
 -type services() :: #{receiver() => pid()}.
 %% Where a notification arrives, and what it says at least.
 -type notification() :: {receiver(), Place :: binary(), Fields :: #{binary() => term()}}.
@@ -26,18 +30,24 @@ main() ->
     say("starting an SNS service that verifies every signature, an HTTP receiver and RabbitMQ ..."),
     #{sns := Sns, http := Http, rabbit := Rabbit} = Services = start_services(),
     [sns_service:topic(Sns, Topic) || Topic <- ?TOPICS],
+    _ = file:del_dir_r(?MNESIA),
+    ok = host_mnesia:start(?MNESIA),
     Config = configure(Services),
     ok = host:start(Config),
     ok = file:delete(Config),
     listen(Rabbit),
+    {ok, Push} = push_service:start(?PUSH),
     say("SNS at ~s~nHTTP at ~s~nRabbitMQ on port ~b~n"
-        "MongooseIM's hooks in this node, configured by examples/mongooseim.toml",
+        "a push service at ~s~nMongooseIM's hooks in this node, configured by examples/mongooseim.toml",
         [maps:get(endpoint, sns_service:info(Sns)), maps:get(url, http_service:info(Http)),
-         maps:get(port, rabbit_service:info(Rabbit))]),
+         maps:get(port, rabbit_service:info(Rabbit)), ?PUSH]),
     Steps = conversation(),
-    Delivered = lists:sum([play(Services, Step) || Step <- Steps]),
+    Delivered = lists:sum([play(Services#{push => Push}, Step) || Step <- Steps]),
     show_counters(),
+    ok = push_service:stop(Push),
     ok = host:stop(),
+    ok = host_mnesia:stop(),
+    ok = file:del_dir_r(?MNESIA),
     ok = sns_service:stop(Sns),
     ok = http_service:stop(Http),
     ok = rabbit_service:stop(Rabbit),
@@ -100,7 +110,11 @@ conversation() ->
      in_room("alice talks in the room", ?ALICE, <<"Who else is coming?">>),
      from_room("the room tells bob", ?BOB, <<"Who else is coming?">>),
      in_room("bob talks in the room", ?BOB, <<"Дверь открыта"/utf8>>),
-     {"bob goes offline", fun() -> host:user_unavailable(?BOB, <<>>) end, presence(?BOB, false)}].
+     {"bob's phone registers for push notifications",
+      fun() -> push_rig:enable(?BOB, ?PUSH, ?NODE, [{<<"secret">>, <<"known to the service">>}]) end,
+      []},
+     {"bob goes offline", fun() -> host:user_unavailable(?BOB, <<>>) end, presence(?BOB, false)},
+     to_offline("alice writes to bob, who is away", ?ALICE, ?BOB, <<"Bring an umbrella ☔"/utf8>>)].
 
 presence(User, Present) ->
     [{sns, <<"presence">>, #{<<"user_id">> => bare(User), <<"present">> => Present}},
@@ -116,6 +130,12 @@ private(Text, From, To, Body) ->
          <<"message">> => Body}},
       {rabbit, <<"chat_msg ", (bare(From))/binary, ".chat_msg_sent">>, Full},
       {rabbit, <<"chat_msg ", (bare(To))/binary, ".chat_msg_recv">>, Full}]}.
+
+to_offline(Text, From, To, Body) ->
+    {Text, Act, Wanted} = private(Text, From, To, Body),
+    {Text, Act, Wanted ++ [{push, ?NODE, #{<<"message-count">> => <<"1">>,
+                                           <<"last-message-sender">> => bare(From),
+                                           <<"last-message-body">> => Body}}]}.
 
 in_room(Text, From, Body) ->
     {Text, fun() -> host:send_message(From, ?ROOM, rig:message(<<"groupchat">>, Body)) end,
@@ -143,10 +163,11 @@ user(Jid) -> hd(binary:split(Jid, <<"@">>)).
 play(Services, {Text, Act, Wanted}) ->
     Begin = erlang:system_time(millisecond),
     {Micros, _} = timer:tc(Act),
-    say("~n~ts (the hooks took ~b us)", [Text, Micros]),
+    say("~n~ts (the server took ~b us)", [Text, Micros]),
     Receivers = lists:usort([Receiver || {Receiver, _, _} <- Wanted]),
-    Arrived = lists:append([arrived(Receiver, Services, Wanted) || Receiver <- [sns, http, rabbit],
-                                                                   lists:member(Receiver, Receivers)]),
+    Arrived = lists:append([arrived(Receiver, Services, Wanted)
+                            || Receiver <- [sns, http, rabbit, push],
+                               lists:member(Receiver, Receivers)]),
     [say("  ~-8ts ~4b ms  ~ts~n                    ~ts", [name(Receiver), At - Begin, Place, Body])
      || {Receiver, Place, _Fields, Body, At} <- Arrived],
     Missing = [Notification || Notification <- Wanted, not is_among(Notification, Arrived)],
@@ -167,7 +188,11 @@ shown(http, #{method := Method, path := Path, body := Body, received_at_ms := At
     {http, <<Method/binary, " ", Path/binary>>, maps:from_list(uri_string:dissect_query(Body)),
      Body, At};
 shown(rabbit, #{exchange := Exchange, routing_key := Key, body := Body, received_at_ms := At}) ->
-    {rabbit, <<Exchange/binary, " ", Key/binary>>, json(Body), Body, At}.
+    {rabbit, <<Exchange/binary, " ", Key/binary>>, json(Body), Body, At};
+shown(push, #{node := Node, summary := Summary, options := Options, received_at_ms := At}) ->
+    Texts = [[" ", Name, "=", Value]
+             || Fields <- [Summary, Options], {Name, Value} <- lists:sort(maps:to_list(Fields))],
+    {push, Node, Summary, Texts, At}.
 
 json(Body) -> jiffy:decode(Body, [return_maps]).
 
@@ -179,19 +204,20 @@ is_among({Receiver, Place, Wanted}, Arrived) ->
 
 name(sns) -> "SNS";
 name(http) -> "HTTP";
-name(rabbit) -> "RabbitMQ".
+name(rabbit) -> "RabbitMQ";
+name(push) -> "push".
 
 show_counters() ->
     Counters = [accepted, delivered, rejected, exhausted, closed, refused_full, retried, waiting],
     say("~nthe pools' counters:"),
-    [begin
-         %% A message may arrive before the answer that confirms it.
-         Stats = rig:await_stats(Pool, fun(#{waiting := Waiting}) -> Waiting =:= 0 end),
-         say("  ~-8ts ~ts", [name(element(1, Pool)),
-                             lists:join(", ", [[atom_to_list(Counter), " ",
-                                                integer_to_list(maps:get(Counter, Stats))]
-                                               || Counter <- Counters])])
-     end || Pool <- [{sns, ?HT}, {http, ?HT, 1}, {rabbit, ?HT}]],
+    %% A message may arrive before the answer that confirms it.
+    Settled = [{element(1, Pool), rig:await_stats(Pool, fun(#{waiting := Waiting}) -> Waiting =:= 0 end)}
+               || Pool <- [{sns, ?HT}, {http, ?HT, 1}, {rabbit, ?HT}]],
+    [say("  ~-8ts ~ts", [name(Receiver),
+                         lists:join(", ", [[atom_to_list(Counter), " ",
+                                            integer_to_list(maps:get(Counter, Stats))]
+                                           || Counter <- Counters])])
+     || {Receiver, Stats} <- Settled ++ [{push, push_rig:await_stats(#{waiting => 0})}]],
     say("").
 
 say(Text) -> say(Text, []).

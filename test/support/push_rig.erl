@@ -4,7 +4,8 @@
 -export([cases/1, start_suite/1, stop_suite/1, start_mnesia/1]).
 -export([start_host/0, start_host/1, stop_host/0, opts/1]).
 -export([iq/2, enable/2, enable/3, enable/4, disable/2, disable/3, submitted/1, form/2]).
--export([request/2, routed/0, answer/2, no_notification/0]).
+-export([request/2, routed/0, node_of/1, summary/1, publish_options/1, answer/2]).
+-export([no_notification/0]).
 -export([stats/0, await_stats/1, storage_calls/1, registrations/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -139,6 +140,32 @@ routed() ->
 no_notification() ->
     ?assertMatch(#{waiting := 0}, stats()),
     receive {routed, Routed} -> ct:fail({published, Routed}) after 0 -> ok end.
+
+-spec node_of(routed()) -> binary().
+node_of(Routed) ->
+    exml_query:attr(in_pubsub(Routed, <<"publish">>), <<"node">>).
+
+%% What the notification says, without the type of its form.
+-spec summary(routed()) -> fields().
+summary(Routed) ->
+    fields(exml_query:path(in_pubsub(Routed, <<"publish">>),
+                           [{element, <<"item">>}, {element, <<"notification">>}])).
+
+%% What the client has registered with.
+-spec publish_options(routed()) -> fields().
+publish_options(Routed) ->
+    case in_pubsub(Routed, <<"publish-options">>) of
+        undefined -> [];
+        Options -> fields(Options)
+    end.
+
+in_pubsub(#{packet := Packet}, Name) ->
+    exml_query:path(Packet, [{element, <<"pubsub">>}, {element, Name}]).
+
+fields(Parent) ->
+    [{Name, exml_query:path(Field, [{element, <<"value">>}, cdata])}
+     || Field <- exml_query:paths(Parent, [{element, <<"x">>}, {element, <<"field">>}]),
+        Name <- [exml_query:attr(Field, <<"var">>)], Name =/= <<"FORM_TYPE">>].
 
 -spec answer(routed(), result | {error, Type :: binary(), Condition :: binary()}) -> ok.
 answer(#{from := From, to := To, packet := #xmlel{attrs = Attrs} = Iq}, Answer) ->
