@@ -5,8 +5,9 @@
 %% have priority 50. It can
 %%
 %%   * drop an event for all backends, by returning `{stop, HookAcc}';
-%%   * add metadata, a map of atoms to atoms, binaries or numbers, which every backend delivers
-%%     with the event: SNS as message attributes;
+%%   * add metadata, a map of atoms to atoms, binaries or numbers, which the backends deliver with
+%%     the event: SNS as message attributes, HTTP as form fields, RabbitMQ as JSON fields. Push
+%%     notifications have none;
 %%   * do nothing, by returning `{ok, HookAcc}'.
 %%
 %% It runs in the process of the user's session, so it must be quick. It takes no options:
