@@ -11,7 +11,9 @@
          a_job_whose_process_died_is_lost/1,
          a_job_whose_answer_does_not_come_is_lost_after_its_deadline/1,
          an_answer_may_come_before_anybody_waits_for_it/1,
+         each_missed_call_is_made_up_for_once/1,
          closing_waits_for_the_last_job/1,
+         closing_does_not_wait_for_a_job_that_is_refused_meanwhile/1,
          what_has_not_ended_in_time_is_closed/1,
          nothing_crashes_after_the_owner_has_ended/1,
          what_a_killed_owner_leaves_is_counted/1]).
@@ -165,6 +167,19 @@ an_answer_may_come_before_anybody_waits_for_it(_Config) ->
     ?assertMatch(#{queue_events := 0, in_flight := 1}, ?QUEUE:levels(Queue)),
     ?assertEqual(gone, ?QUEUE:again(Queue, A, a2)).
 
+%% Confirms it with processes that all want to.
+each_missed_call_is_made_up_for_once(_Config) ->
+    Queue = queue(10),
+    ?assertNot(?QUEUE:take_missed(Queue)),
+    [ok = ?QUEUE:miss(Queue) || _ <- lists:seq(1, 1000)],
+    Takers = [spawn_monitor(fun() -> exit(length([taken || _ <- lists:seq(1, 500),
+                                                           ?QUEUE:take_missed(Queue)])) end)
+              || _ <- lists:seq(1, 8)],
+    Taken = [receive {'DOWN', Monitor, process, Pid, Count} -> Count after ?WAIT -> ct:fail(alive) end
+             || {Pid, Monitor} <- Takers],
+    ?assertEqual(1000, lists:sum(Taken)),
+    ?assertNot(?QUEUE:take_missed(Queue)).
+
 %% Confirms that it ends with that job and refuses others.
 closing_waits_for_the_last_job(_Config) ->
     Queue = queue(10),
@@ -179,6 +194,21 @@ closing_waits_for_the_last_job(_Config) ->
     ok = ?QUEUE:close(Queue, ?WAIT),
     ?assertMatch(#{closed := 0}, ?QUEUE:totals(Queue)),
     ?assertEqual({error, closed}, ?QUEUE:add(Queue, late)).
+
+%% Confirms that many of them leave nothing behind that it would wait for.
+closing_does_not_wait_for_a_job_that_is_refused_meanwhile(_Config) ->
+    Queue = queue(10),
+    Test = self(),
+    Adder = spawn_link(fun Again() -> case ?QUEUE:add(Queue, late) of
+                                          ok -> {ok, Id, late} = ?QUEUE:claim(Queue),
+                                                {ok, _} = ?QUEUE:remove(Queue, Id), Again();
+                                          {error, closed} -> Test ! refused, Again()
+                                      end end),
+    ok = ?QUEUE:close(Queue, infinity),
+    receive refused -> ok after ?WAIT -> ct:fail(not_refused) end,
+    unlink(Adder),
+    exit(Adder, kill),
+    ?assertMatch(#{closed := 0}, ?QUEUE:totals(Queue)).
 
 await_refusal(Queue) ->
     case ?QUEUE:add(Queue, another) of

@@ -8,6 +8,7 @@
 -export([a_message_to_an_offline_user_is_published_as_the_standard_says/1,
          what_the_client_registered_with_comes_back_as_publish_options/1,
          a_user_who_is_online_costs_no_question_to_the_storage/1,
+         a_room_costs_no_question_to_the_storage/1,
          a_user_with_a_negative_priority_counts_as_offline/1,
          a_message_in_a_room_is_published_with_who_speaks/1,
          messages_of_other_kinds_are_not_published/1,
@@ -123,6 +124,16 @@ a_user_who_is_online_costs_no_question_to_the_storage(_Config) ->
     send(<<"Hi">>),
     _ = push_rig:routed(),
     ?assertEqual(1, push_rig:storage_calls(get_publish_services)).
+
+%% Confirms it for the way of a message into the room, on a subdomain of the host.
+a_room_costs_no_question_to_the_storage(_Config) ->
+    Packet = rig:message(<<"groupchat">>, <<"Hi all">>),
+    {From, To} = {jid:from_binary(?ALICE), jid:from_binary(<<"garden@muc.localhost">>)},
+    Acc = mongoose_acc:new(#{location => #{}, lserver => ?HT, host_type => ?HT, element => Packet,
+                             from_jid => From, to_jid => To}),
+    {From, To, Acc, Packet} = mongoose_hooks:filter_local_packet({From, To, Acc, Packet}),
+    push_rig:no_notification(),
+    ?assertEqual(0, push_rig:storage_calls(get_publish_services)).
 
 %% Confirms it with a session that has no presence at all, which is the same to the server.
 a_user_with_a_negative_priority_counts_as_offline(_Config) ->

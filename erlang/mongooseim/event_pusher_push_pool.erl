@@ -39,6 +39,8 @@
 
 -spec start(mongooseim:host_type(), Wpool :: map(), event_pusher_backend:queue_opts()) -> ok.
 start(HostType, Wpool, #{drain_timeout_ms := Drain} = QueueOpts) ->
+    %% For its settings.
+    _ = application:load(event_pusher),
     {ok, _} = mongoose_wpool:start(generic, HostType, ?TAG, maps:to_list(Wpool)),
     {ok, _} = ejabberd_sup:start_child(
                   #{id => ?KEY(HostType),
@@ -94,12 +96,17 @@ resume({HostType, Queue, Id}, Job) ->
         gone -> ok
     end.
 
-%% In a worker: one job for each call, so that there are never more calls than jobs.
+%% In a worker: one job for each call, so that there are never more calls than jobs, and one for
+%% each call that found no free worker.
 -spec work(mongooseim:host_type(), event_pusher_push_queue:queue()) -> ok.
 work(HostType, Queue) ->
     case event_pusher_push_queue:claim(Queue) of
         {ok, Id, Job} -> run(HostType, Queue, Id, Job);
         empty -> ok
+    end,
+    case event_pusher_push_queue:take_missed(Queue) of
+        true -> work(HostType, Queue);
+        false -> ok
     end.
 
 run(HostType, Queue, Id, Job) ->
@@ -124,14 +131,15 @@ count(_HostType, Queue, _Time, {Fate, Cause}) ->
     event_pusher_push_queue:cause(Queue, Fate, Cause),
     event_pusher_push_queue:count(Queue, Fate).
 
-%% A call that cannot be made now is made later, as one that got lost.
+%% With some strategies, the server's pool raises when no worker is free, or none is there. Then
+%% one that becomes free makes up for the call, or, later, the owner of the queue.
 -spec call_worker(mongooseim:host_type(), event_pusher_push_queue:queue()) -> ok.
 call_worker(HostType, Queue) ->
     try
         _ = mongoose_wpool:cast(generic, HostType, ?TAG, {?MODULE, work, [HostType, Queue]}),
         ok
     catch
-        exit:_ -> ok
+        exit:_ -> event_pusher_push_queue:miss(Queue)
     end.
 
 %% Looking inside

@@ -44,9 +44,15 @@ by_hook(HostType, Acc, To, Payload, {PubsubJid, _Node, Form} = Service) ->
         {error, device_not_registered} ->
             forget(HostType, To, Service),
             {rejected, <<"device_not_registered">>};
+        {error, Reason} ->
+            {rejected, cause(Reason)};
         _ ->
             delivered
     end.
+
+%% What is no word may hold content.
+cause(Reason) when is_atom(Reason) -> shortened(atom_to_binary(Reason));
+cause(_Other) -> <<"error">>.
 
 %% PubSub services
 

@@ -2,6 +2,7 @@
 -moduledoc "Jobs that wait, or wait for an answer, in bounded tables that any process may use.".
 
 -export([new/1, add/2, claim/1, await/3, again/3, remove/2, lost/2]).
+-export([miss/1, take_missed/1]).
 -export([close/2, count/2, cause/3, totals/1, levels/1]).
 -export_type([queue/0, id/0, limits/0, counter/0]).
 
@@ -19,8 +20,9 @@
 %% Waiting: {id(), Since, Bytes, Job}. Started: {id(), Holder, Since, Bytes}; the holder is a process
 %% or, while an answer is awaited, the deadline. Times are monotonic, in microseconds.
 
--define(COUNTERS, [events, bytes, closing, accepted, delivered, rejected, exhausted, closed,
+-define(COUNTERS, [events, bytes, closing, missed, accepted, delivered, rejected, exhausted, closed,
                    refused_full, refused_closed]).
+-define(NOT_TOLD, [events, bytes, closing, missed]).
 
 %% The calling process owns the queue.
 -spec new(limits()) -> queue().
@@ -50,7 +52,7 @@ add(#{waiting := Waiting} = Queue, Job) ->
     end.
 
 refuse(Queue, Bytes, Reason) ->
-    _ = release(Queue, Bytes),
+    release(Queue, Bytes),
     count(Queue, case Reason of full -> refused_full; closed -> refused_closed end),
     {error, Reason}.
 
@@ -91,15 +93,29 @@ again(#{started := Started, waiting := Waiting}, Id, Job) ->
 
 %% Ends a started job; exactly one caller is told how long it was here.
 -spec remove(queue(), id()) -> {ok, Us :: non_neg_integer()} | gone.
-remove(#{started := Started, owner := Owner} = Queue, Id) ->
+remove(#{started := Started} = Queue, Id) ->
     case take(Started, Id) of
         [{Id, _Holder, Since, Bytes}] ->
-            Left = release(Queue, Bytes),
-            _ = Left =:= 0 andalso is_closing(Queue) andalso (Owner ! {?MODULE, empty}),
+            release(Queue, Bytes),
             {ok, now_us() - Since};
         [] ->
             gone
     end.
+
+%% A job was added, and nobody could be called to claim it.
+-spec miss(queue()) -> ok.
+miss(#{counters := Counters}) ->
+    atomics:add(Counters, index(missed), 1).
+
+%% Whether there is such a job; true for one caller for each of them.
+-spec take_missed(queue()) -> boolean().
+take_missed(#{counters := Counters} = Queue) ->
+    Missed = atomics:get(Counters, index(missed)),
+    Missed > 0 andalso
+        case atomics:compare_exchange(Counters, index(missed), Missed, Missed - 1) of
+            ok -> true;
+            _ChangedMeanwhile -> take_missed(Queue)
+        end.
 
 %% Started jobs whose process has died, or whose answer has not come by its deadline.
 -spec lost(queue(), died | unanswered) -> [id()].
@@ -112,7 +128,7 @@ lost(#{started := Started}, unanswered) ->
 
 %% Refuses new jobs from now on. What has not ended by the timeout is counted as closed and
 %% forgotten. Also for a queue whose owner was killed, with a timeout of 0.
--spec close(queue(), TimeoutMs :: non_neg_integer()) -> ok.
+-spec close(queue(), timeout()) -> ok.
 close(#{waiting := Waiting, started := Started, counters := Counters}, TimeoutMs) ->
     atomics:put(Counters, index(closing), 1),
     case atomics:get(Counters, index(events)) of
@@ -140,7 +156,7 @@ cause(#{causes := Causes}, Fate, Cause) ->
 -spec totals(queue()) -> #{counter() | last_rejected | last_exhausted => term()}.
 totals(#{counters := Counters, causes := Causes}) ->
     Counts = [{Counter, atomics:get(Counters, index(Counter))}
-              || Counter <- ?COUNTERS, not lists:member(Counter, [events, bytes, closing])],
+              || Counter <- ?COUNTERS, not lists:member(Counter, ?NOT_TOLD)],
     Latest = fun(Fate) ->
         case exists(Causes) andalso ets:lookup(Causes, Fate) of
             [{Fate, Cause}] -> Cause;
@@ -181,11 +197,13 @@ reserve(#{counters := Counters, max_events := MaxEvents, max_bytes := MaxBytes} 
         false -> ok
     end.
 
-%% Returns how many jobs are left.
--spec release(queue(), Bytes :: non_neg_integer()) -> integer().
-release(#{counters := Counters}, Bytes) ->
+%% Who closes the queue waits for the last one.
+-spec release(queue(), Bytes :: non_neg_integer()) -> ok.
+release(#{counters := Counters, owner := Owner} = Queue, Bytes) ->
     atomics:sub(Counters, index(bytes), Bytes),
-    atomics:sub_get(Counters, index(events), 1).
+    _ = atomics:sub_get(Counters, index(events), 1) =:= 0 andalso is_closing(Queue)
+        andalso (Owner ! {?MODULE, empty}),
+    ok.
 
 is_closing(#{counters := Counters}) ->
     atomics:get(Counters, index(closing)) =:= 1.
@@ -193,13 +211,14 @@ is_closing(#{counters := Counters}) ->
 index(events) -> 1;
 index(bytes) -> 2;
 index(closing) -> 3;
-index(accepted) -> 4;
-index(delivered) -> 5;
-index(rejected) -> 6;
-index(exhausted) -> 7;
-index(closed) -> 8;
-index(refused_full) -> 9;
-index(refused_closed) -> 10.
+index(missed) -> 4;
+index(accepted) -> 5;
+index(delivered) -> 6;
+index(rejected) -> 7;
+index(exhausted) -> 8;
+index(closed) -> 9;
+index(refused_full) -> 10;
+index(refused_closed) -> 11.
 
 %% Tables that may be gone. Whoever comes after the owner has ended finds nothing; what was left
 %% then has been counted as closed.

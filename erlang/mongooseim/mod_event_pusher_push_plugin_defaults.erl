@@ -11,10 +11,20 @@
 -type payload() :: mod_event_pusher_push_plugin:push_payload().
 -type services() :: [mod_event_pusher_push:publish_service()].
 
-%% A user who is online is the usual case. It costs a look at the sessions and nothing else.
+%% A user who is online, and a room, are the usual cases. They cost a look at the sessions and the
+%% domains, and nothing else.
 -spec may_publish(mongoose_acc:t(), mod_event_pusher:event()) -> boolean().
-may_publish(_Acc, #chat_event{to = Recipient}) -> ejabberd_sm:is_offline(Recipient);
-may_publish(_Acc, _Event) -> false.
+may_publish(_Acc, #chat_event{to = Recipient}) ->
+    ejabberd_sm:is_offline(Recipient) andalso has_users(jid:lserver(Recipient));
+may_publish(_Acc, _Event) ->
+    false.
+
+%% Subdomains have none.
+has_users(Domain) ->
+    case mongoose_domain_api:get_host_type(Domain) of
+        {ok, _HostType} -> true;
+        {error, not_found} -> false
+    end.
 
 -spec prepare_notification(mongoose_acc:t(), mod_event_pusher:event()) -> payload() | skip.
 prepare_notification(Acc, _Event) ->
