@@ -231,7 +231,7 @@ repeat_lost_calls(#{host_type := HostType, queue := Queue}) ->
     #{queue_events := Waiting} = event_pusher_push_queue:levels(Queue),
     Lost = case Waiting of
                0 -> 0;
-               _ -> Waiting - calls_under_way(HostType, Waiting)
+               _ -> max(0, Waiting - calls_under_way(HostType, Waiting))
            end,
     lists:foreach(fun(_) -> call_worker(HostType, Queue) end, lists:seq(1, Lost)).
 

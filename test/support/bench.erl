@@ -2,6 +2,8 @@
 -moduledoc "What a hook costs its caller, what a pool delivers, what a waiting event occupies.".
 
 -export([main/0]).
+%% A receiver of push notifications that does not answer
+-export([hang/3]).
 
 -define(HT, <<"localhost">>).
 -define(ALICE, <<"alice@localhost/phone">>).
@@ -49,23 +51,52 @@ hook_cost(Receiver, Broker) ->
               {"HTTP slow", fun() -> start_http(element(2, Slow), 100, Slowly) end},
               {"RabbitMQ up", fun() -> start_rabbit(Broker, #{}) end},
               {"RabbitMQ down", fun() -> start_rabbit(Broker, Away) end}],
-    [hook_cost(Name, Start, Callers) || {Name, Start} <- States, Callers <- [1, 10, 100]],
-    gen_tcp:close(element(1, Slow)).
+    [hook_cost(Name, Start, fun hook/0, fun() -> ok end, Callers)
+     || {Name, Start} <- States, Callers <- [1, 10, 100]],
+    gen_tcp:close(element(1, Slow)),
+    push_hook_cost().
 
-hook_cost(Name, Start, Callers) ->
+%% For a message on its way to a user, with the registrations in Mnesia.
+push_hook_cost() ->
+    Folder = "_build/bench-mnesia",
+    _ = file:del_dir_r(Folder),
+    ok = host_mnesia:start(Folder),
+    States = [{"push online", fun() -> start_push(), host:user_available(?BOB) end,
+                              fun() -> ok end},
+              {"push fast", fun() -> start_push(), push_service:start(<<"push.example">>) end,
+                            fun() -> push_rig:await_stats(#{waiting => 0}) end},
+              {"push slow", fun() -> start_push(), hang_push() end,
+                            fun() -> ok end}],
+    [hook_cost(Name, Start, fun delivery_hook/0, Settle, Callers)
+     || {Name, Start, Settle} <- States, Callers <- [1, 10, 100]],
+    ok = host_mnesia:stop(),
+    ok = file:del_dir_r(Folder).
+
+hook_cost(Name, Start, Hook, Settle, Callers) ->
     Start(),
     Each = ?SAMPLES div Callers,
-    Times = lists:sort(lists:append(in_parallel(Callers, fun() -> sample(Each, hook()) end))),
+    Times = lists:sort(lists:append(in_parallel(Callers, fun() -> sample(Each, Hook()) end))),
+    Settle(),
     ok = host:stop(),
     say("  ~-13s ~7b ~8.1f ~8.1f ~8.1f",
         [Name, Callers | [percentile(P, Times) || P <- [0.5, 0.99, 0.999]]]).
 
 %% The hook as the process of a session runs it, for a message with a body of 200 bytes.
 hook() ->
-    Packet = rig:message(<<"chat">>, binary:copy(<<"0123456789">>, 20)),
-    Acc = mongoose_acc:new(#{location => #{}, lserver => ?HT, host_type => ?HT, element => Packet,
-                             from_jid => jid:from_binary(?ALICE), to_jid => jid:from_binary(?BOB)}),
+    {_From, _To, Acc, _Packet} = message(),
     fun() -> mongoose_c2s_hooks:user_send_message(?HT, Acc, #{}) end.
+
+%% The hook of the same message on its way to the recipient.
+delivery_hook() ->
+    Message = message(),
+    fun() -> mongoose_hooks:filter_local_packet(Message) end.
+
+message() ->
+    Packet = rig:message(<<"chat">>, binary:copy(<<"0123456789">>, 20)),
+    {From, To} = {jid:from_binary(?ALICE), jid:from_binary(?BOB)},
+    Acc = mongoose_acc:new(#{location => #{}, lserver => ?HT, host_type => ?HT, element => Packet,
+                             from_jid => From, to_jid => To}),
+    {From, To, Acc, Packet}.
 
 sample(Count, Hook) ->
     [Hook() || _ <- lists:seq(1, 10)],
@@ -240,6 +271,23 @@ start_rabbit(Broker, ConnOpts) ->
     Exchanges = maps:with([chat_msg_exchange], rabbit_rig:exchanges()),
     rabbit_rig:start_host(Exchanges#{connection => rabbit_rig:connection(Broker, ConnOpts),
                                      queue => #{drain_timeout_ms => 0}}).
+
+%% With one registration of the recipient, at a service.
+start_push() ->
+    ok = push_rig:start_host(#{virtual_pubsub_hosts => [{prefix, <<"virtual.">>}],
+                               queue => #{drain_timeout_ms => 0}}),
+    ok = push_rig:enable(?BOB, <<"push.example">>).
+
+%% Moves the registration to a virtual host, whose handler keeps each worker for good.
+hang_push() ->
+    ok = push_rig:disable(?BOB, <<"push.example">>),
+    ok = push_rig:enable(?BOB, <<"virtual.localhost">>),
+    ok = gen_hook:add_handler(push_notifications, ?HT, fun ?MODULE:hang/3, #{}, 50),
+    ok = gen_hook:reload_hooks().
+
+-spec hang(term(), map(), map()) -> no_return().
+hang(_Acc, _Params, _Extra) ->
+    receive after infinity -> ok end.
 
 %% A program of its own, as a receiver is.
 receiver(Args) ->

@@ -18,7 +18,7 @@
 -define(HT, <<"localhost">>).
 -define(NS, <<"urn:xmpp:push:0">>).
 -define(PUBLISH_OPTIONS, <<"http://jabber.org/protocol/pubsub#publish-options">>).
--define(WAIT, 10000).
+-define(WAIT, 30000).
 
 %% Suites
 
