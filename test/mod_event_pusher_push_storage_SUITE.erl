@@ -15,6 +15,7 @@
          any_form_comes_back_as_it_was/1,
          any_name_is_kept_to_the_letter/1,
          users_who_look_alike_have_nothing_in_common/1,
+         names_that_look_alike_are_not_disabled/1,
          a_removed_domain_takes_its_registrations_and_no_others/1,
          a_node_enabled_by_many_at_once_is_registered_once/1,
          devices_that_register_at_once_are_all_kept/1,
@@ -239,6 +240,8 @@ users_who_look_alike_have_nothing_in_common(_Config) ->
              ?assertEqual([{?SERVICE, <<"one">>, #{<<"of">> => <<"one">>}}], registrations(One))
          end,
          Kept(),
+         ok = disable(Other, ?SERVICE, <<"one">>),
+         Kept(),
          ok = disable(Other, ?SERVICE, undefined),
          ?assertEqual([], registrations(Other)),
          Kept(),
@@ -267,6 +270,17 @@ equal_in_mariadb() ->
 
 both_ways({One, Other}) ->
     [{One, Other}, {Other, One}].
+
+%% Confirms it for nodes and services that MariaDB takes for the same.
+names_that_look_alike_are_not_disabled(_Config) ->
+    Service = <<"kate@push.éxample"/utf8>>,
+    ok = enable(?BOB, Service, <<"tokén"/utf8>>, #{}),
+    [ok = disable(?BOB, Service, Node) || Node <- [<<"token">>, <<"TOKÉN"/utf8>>, <<"to%">>]],
+    [ok = disable(?BOB, Other, Node)
+     || Other <- [<<"kate@push.example">>, <<"kåte@push.éxample"/utf8>>, <<"push.éxample"/utf8>>,
+                  <<"%">>],
+        Node <- [undefined, <<"tokén"/utf8>>]],
+    ?assertEqual([{Service, <<"tokén"/utf8>>}], places(?BOB)).
 
 %% Confirms that each is told apart by the user.
 users_who_look_alike_may_have_the_same_node(_Config) ->
@@ -580,7 +594,8 @@ what_a_user_has_is_found_by_an_index(Config) ->
                        "'node', 'push.localhost', '{}', i FROM n"]),
     sql(Config, [analyze(?config(store, Config)), table()]),
     Statements = [event_pusher_push_select, event_pusher_push_delete,
-                  event_pusher_push_delete_pubsub_jid, event_pusher_push_delete_node],
+                  event_pusher_push_delete_pubsub_jid, event_pusher_push_delete_node,
+                  event_pusher_push_delete_key],
     [begin
          Plan = sql(Config, ["EXPLAIN ", string:replace(host_rdbms:statement(Statement), "?",
                                                         "'user7@localhost'", all)]),

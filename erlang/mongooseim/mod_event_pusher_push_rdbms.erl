@@ -9,7 +9,9 @@
 
 -spec init(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
 init(HostType, _Opts) ->
-    Owner = <<"owner_jid = ? AND owner_jid", (exactly(HostType))/binary, " = ?">>,
+    Exactly = exactly(HostType),
+    Owner = <<"owner_jid = ? AND owner_jid", Exactly/binary, " = ?">>,
+    Service = <<Owner/binary, " AND pubsub_jid", Exactly/binary, " = ?">>,
     prepare(event_pusher_push_insert, [owner_jid, node, pubsub_jid, form, created_at],
             <<"INSERT INTO event_pusher_push_subscription VALUES (?, ?, ?, ?, ?)">>),
     prepare(event_pusher_push_select, [owner_jid, owner_jid],
@@ -18,19 +20,21 @@ init(HostType, _Opts) ->
     prepare(event_pusher_push_delete, [owner_jid, owner_jid],
             <<"DELETE FROM event_pusher_push_subscription WHERE ", Owner/binary>>),
     prepare(event_pusher_push_delete_pubsub_jid, [owner_jid, owner_jid, pubsub_jid],
-            <<"DELETE FROM event_pusher_push_subscription WHERE ", Owner/binary,
-              " AND pubsub_jid = ?">>),
+            <<"DELETE FROM event_pusher_push_subscription WHERE ", Service/binary>>),
+    prepare(event_pusher_push_delete_node, [owner_jid, owner_jid, pubsub_jid, node],
+            <<"DELETE FROM event_pusher_push_subscription WHERE ", Service/binary,
+              " AND node", Exactly/binary, " = ?">>),
     %% By the primary key: exactly what an insertion would collide with.
-    prepare(event_pusher_push_delete_node, [owner_jid, node, pubsub_jid],
+    prepare(event_pusher_push_delete_key, [owner_jid, node, pubsub_jid],
             <<"DELETE FROM event_pusher_push_subscription "
               "WHERE owner_jid = ? AND node = ? AND pubsub_jid = ?">>),
     prepare(event_pusher_push_delete_domain, [owner_jid],
-            <<"DELETE FROM event_pusher_push_subscription WHERE owner_jid",
-              (exactly(HostType))/binary, " LIKE ? ESCAPE '$'">>).
+            <<"DELETE FROM event_pusher_push_subscription WHERE owner_jid", Exactly/binary,
+              " LIKE ? ESCAPE '$'">>).
 
 %% In the server's schema for MySQL, letters that differ by an accent only are equal, and so are
-%% many symbols, but users and domains that differ by them are not. The index is for the first
-%% comparison, which finds a few rows too many; the second one is exact.
+%% many symbols, but users, services, nodes and domains that differ by them are not. The index is
+%% for the first comparison of the owner, which finds a few rows too many; the others are exact.
 -spec exactly(mongooseim:host_type()) -> binary().
 exactly(HostType) ->
     case mongoose_rdbms:db_engine(HostType) of
@@ -49,9 +53,9 @@ prepare(Name, Fields, Sql) ->
 -spec enable(mongooseim:host_type(), jid:jid(), jid:jid(), mod_event_pusher_push:pubsub_node(),
              mod_event_pusher_push:form()) -> ok | {error, term()}.
 enable(HostType, User, PubsubJid, Node, Form) ->
-    ok = disable(HostType, User, PubsubJid, Node),
-    Row = [jid:to_bare_binary(User), Node, jid:to_binary(PubsubJid),
-           iolist_to_binary(jiffy:encode(Form)), erlang:system_time(microsecond)],
+    Key = [jid:to_bare_binary(User), Node, jid:to_binary(PubsubJid)],
+    ok = delete(HostType, event_pusher_push_delete_key, Key),
+    Row = Key ++ [iolist_to_binary(jiffy:encode(Form)), erlang:system_time(microsecond)],
     case mongoose_rdbms:execute_successfully(HostType, event_pusher_push_insert, Row) of
         {updated, 1} -> ok;
         Other -> {error, Other}
@@ -69,8 +73,9 @@ disable(HostType, User, PubsubJid, undefined) ->
     delete(HostType, event_pusher_push_delete_pubsub_jid,
            [Owner, Owner, jid:to_binary(PubsubJid)]);
 disable(HostType, User, PubsubJid, Node) ->
+    Owner = jid:to_bare_binary(User),
     delete(HostType, event_pusher_push_delete_node,
-           [jid:to_bare_binary(User), Node, jid:to_binary(PubsubJid)]).
+           [Owner, Owner, jid:to_binary(PubsubJid), Node]).
 
 -spec get_publish_services(mongooseim:host_type(), jid:jid()) ->
     {ok, [mod_event_pusher_push:publish_service()]}.
