@@ -28,9 +28,9 @@ init(HostType, _Opts) ->
     prepare(event_pusher_push_delete_key, [owner_jid, node, pubsub_jid],
             <<"DELETE FROM event_pusher_push_subscription "
               "WHERE owner_jid = ? AND node = ? AND pubsub_jid = ?">>),
-    prepare(event_pusher_push_delete_domain, [owner_jid],
+    prepare(event_pusher_push_delete_domain, [owner_jid, owner_jid],
             <<"DELETE FROM event_pusher_push_subscription WHERE owner_jid", Exactly/binary,
-              " LIKE ? ESCAPE '$'">>).
+              " LIKE ? ESCAPE '$' OR owner_jid", Exactly/binary, " = ?">>).
 
 %% In the server's schema for MySQL, letters that differ by an accent only are equal, and so are
 %% many symbols, but users, services, nodes and domains that differ by them are not. The index is
@@ -86,11 +86,12 @@ get_publish_services(HostType, User) ->
     {ok, [{jid:from_binary(PubsubJid), Node, jiffy:decode(Form, [return_maps])}
           || {Node, PubsubJid, Form} <- Rows]}.
 
-%% The database looks through the table: a domain is the end of what its index holds.
+%% The database looks through the table: a domain is the end of what its index holds. An owner
+%% without a user part is the domain itself.
 -spec remove_domain(mongooseim:host_type(), jid:lserver()) -> ok.
 remove_domain(HostType, Domain) ->
     Pattern = <<"%@", (mongoose_rdbms:escape_prepared_like(Domain))/binary>>,
-    delete(HostType, event_pusher_push_delete_domain, [Pattern]).
+    delete(HostType, event_pusher_push_delete_domain, [Pattern, Domain]).
 
 delete(HostType, Statement, Parameters) ->
     {updated, _} = mongoose_rdbms:execute_successfully(HostType, Statement, Parameters),
