@@ -18,6 +18,7 @@
          text_that_is_not_utf8_is_rejected_and_the_next_event_arrives/1,
          a_message_above_256_kib_is_rejected/1,
          a_plugin_gives_guids_and_typed_attributes/1,
+         code_of_others_publishes_what_it_wants/1,
          the_partition_of_a_topic_follows_its_region/1,
          a_plugin_is_not_asked_where_there_is_nothing_to_send/1,
          a_crashing_plugin_costs_only_its_event_and_logs_no_content/1,
@@ -201,6 +202,19 @@ a_plugin_gives_guids_and_typed_attributes(Config) ->
                    <<"raw">> => {<<"Binary">>, <<0, 255, 1>>},
                    <<"int">> => {<<"Number">>, <<"-42">>},
                    <<"float">> => {<<"Number">>, <<"0.1">>}}, Attributes).
+
+%% Confirms the function of the server's own module, and what it says when there is no pool.
+code_of_others_publishes_what_it_wants(Config) ->
+    start(Config, #{}),
+    Arn = "arn:aws:sns:eu-west-1:123456789012:pm",
+    Publish = fun() -> mod_event_pusher_sns:try_publish(?HT, Arn, #{user_id => <<"bob">>},
+                                                        #{"kind" => "own"}, 2) end,
+    ?assertEqual(scheduled, Publish()),
+    #{topic := Topic, body := Body, attributes := Attributes} = arrived(Config),
+    ?assertEqual({<<"pm">>, #{<<"user_id">> => <<"bob">>}, #{<<"kind">> => {<<"String">>, <<"own">>}}},
+                 {Topic, json(Body), Attributes}),
+    {stopped, _} = mongoose_modules:ensure_stopped(?HT, mod_event_pusher_sns),
+    ?assertEqual(dropped, Publish()).
 
 %% Confirms the ARN that a plugin gets; what the service makes of it does not matter here.
 the_partition_of_a_topic_follows_its_region(Config) ->

@@ -7,6 +7,8 @@
 -export([start/2, stop/1, hooks/1, config_spec/0, supported_features/0, instrumentation/1]).
 %% Hook handler
 -export([push_event/3]).
+%% For code that publishes by itself
+-export([try_publish/5]).
 
 -export_type([user_guid/0, topic_arn/0, topic/0, attributes/0]).
 
@@ -137,6 +139,18 @@ push(HostType, Event, Metadata) ->
         #{attributes := Own} = Notification ->
             Attributes = Own ++ metadata_attributes(HostType, Own, Metadata),
             event_pusher:push(name(HostType), Notification#{attributes := Attributes})
+    end.
+
+%% Publishes a notification of the caller's own. The pool tries as often as the options say, whatever
+%% the last argument does: it counted the attempts left in the server's own module.
+-spec try_publish(mongooseim:host_type(), topic_arn(), Content :: #{atom() | binary() => term()},
+                  attributes(), Retry :: integer()) -> scheduled | dropped.
+try_publish(HostType, TopicArn, Content, Attributes, _Retry) ->
+    Message = message({TopicArn, to_binary(TopicArn)}, to_binary(TopicArn), maps:to_list(Content),
+                      attributes(Attributes)),
+    case event_pusher:push(name(HostType), Message) of
+        ok -> scheduled;
+        {error, _FullOrClosed} -> dropped
     end.
 
 -spec name(mongooseim:host_type()) -> event_pusher:name().
