@@ -1,6 +1,9 @@
 -module(event_pusher_app).
 -moduledoc "Starts the Rust runtime, then the supervisor of the pools; stops them in reverse.".
 
+%% The server has modules of the same names. If some of them were found before ours, two different
+%% things would work together until they do not, so this refuses to start.
+
 -behaviour(application).
 
 -export([start/2, stop/1]).
@@ -8,10 +11,27 @@
 
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
+    case not_ours() of
+        [] -> start_runtime();
+        Others -> {error, #{what => event_pusher_modules_of_others, modules => Others,
+                            text => <<"The folder of event_pusher has to be the first in the code "
+                                      "path that has these modules: start the server with -pa">>}}
+    end.
+
+-spec start_runtime() -> {ok, pid()} | {error, term()}.
+start_runtime() ->
     case event_pusher_nif:start_runtime(runtime_threads()) of
         ok -> event_pusher_sup:start_link();
         {error, Reason} -> {error, {runtime, Reason}}
     end.
+
+%% Modules of this application that the node has from another folder than this one.
+-spec not_ours() -> [{module(), Found :: file:filename() | atom()}].
+not_ours() ->
+    Folder = filename:dirname(code:which(?MODULE)),
+    {ok, Modules} = application:get_key(event_pusher, modules),
+    [{Module, Found} || Module <- Modules, Found <- [code:which(Module)],
+                        is_atom(Found) orelse filename:dirname(Found) =/= Folder].
 
 -spec stop(term()) -> ok.
 stop(_State) ->

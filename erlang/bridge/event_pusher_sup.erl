@@ -21,7 +21,7 @@ start_pool(Name, #{drain_timeout_ms := Drain} = Settings, ReportTo) ->
         shutdown => Drain + 8000
     }).
 
-%% The owners of those of the pools that run.
+%% The owners of those of the pools that run: none while the application does not.
 -spec owners([event_pusher:name()]) -> [pid()].
 owners(Names) ->
     case whereis(?MODULE) of
@@ -32,9 +32,10 @@ owners(Names) ->
 
 -spec stop_pool(event_pusher:name()) -> ok | {error, not_found}.
 stop_pool(Name) ->
-    case supervisor:terminate_child(?MODULE, Name) of
+    case whereis(?MODULE) =/= undefined andalso supervisor:terminate_child(?MODULE, Name) of
         ok -> supervisor:delete_child(?MODULE, Name);
-        {error, not_found} -> {error, not_found}
+        {error, not_found} -> {error, not_found};
+        false -> {error, not_found}
     end.
 
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.

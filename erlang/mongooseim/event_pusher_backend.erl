@@ -33,12 +33,19 @@
 -spec start(module(), mongooseim:host_type(), fun(() -> ok)) -> ok.
 start(Module, HostType, Start) ->
     try
+        ok = start_application(),
         Start()
     catch
         Class:Reason:Stacktrace ->
             Module:stop(HostType),
             mongoose_instrument:tear_down(Module:instrumentation(HostType)),
             erlang:raise(Class, Reason, Stacktrace)
+    end.
+
+start_application() ->
+    case application:ensure_all_started(event_pusher) of
+        {ok, _} -> ok;
+        {error, Reason} -> error(#{what => event_pusher_not_started, reason => Reason})
     end.
 
 %% Options
@@ -63,7 +70,6 @@ queue_opts(Opts) ->
 -spec start_pool(event_pusher:name(), labels(), #{settings := map(), opts := map()},
                  event_pusher:report_to()) -> ok.
 start_pool(Name, Labels, #{settings := Settings, opts := Opts}, ReportTo) ->
-    {ok, _} = application:ensure_all_started(event_pusher),
     Defaults = #{retry_max_ms => ?RETRY_MAX_MS},
     PoolSettings = maps:merge(maps:merge(Defaults, queue_opts(Opts)), Settings),
     case event_pusher:start_pool(Name, PoolSettings, ReportTo) of

@@ -39,8 +39,6 @@
 
 -spec start(mongooseim:host_type(), Wpool :: map(), event_pusher_backend:queue_opts()) -> ok.
 start(HostType, Wpool, #{drain_timeout_ms := Drain} = QueueOpts) ->
-    %% For its settings.
-    _ = application:load(event_pusher),
     {ok, _} = mongoose_wpool:start(generic, HostType, ?TAG, maps:to_list(Wpool)),
     {ok, _} = ejabberd_sup:start_child(
                   #{id => ?KEY(HostType),

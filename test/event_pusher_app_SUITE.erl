@@ -1,0 +1,73 @@
+-module(event_pusher_app_SUITE).
+-moduledoc "The application starts only with its own modules.".
+
+-behaviour(ct_suite).
+
+-export([all/0, init_per_testcase/2, end_per_testcase/2]).
+-export([it_starts_and_stops/1,
+         a_module_of_another_folder_in_front_stops_the_start/1,
+         a_module_of_another_folder_behind_does_no_harm/1,
+         a_backend_tells_why_the_application_does_not_start/1]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-define(HT, <<"localhost">>).
+-define(OTHER, mod_event_pusher_http_defaults).
+
+all() ->
+    [Case || {Case, 1} <- ?MODULE:module_info(exports), Case =/= module_info].
+
+init_per_testcase(_Case, Config) ->
+    Folder = filename:join(proplists:get_value(priv_dir, Config), "other"),
+    ok = filelib:ensure_path(Folder),
+    Forms = [{attribute, 1, module, ?OTHER}, {eof, 1}],
+    {ok, ?OTHER, Beam} = compile:forms(Forms),
+    ok = file:write_file(filename:join(Folder, atom_to_list(?OTHER) ++ ".beam"), Beam),
+    [{folder, Folder} | Config].
+
+end_per_testcase(_Case, Config) ->
+    _ = lists:keymember(host, 1, application:which_applications()) andalso host:stop(),
+    _ = application:stop(event_pusher),
+    _ = code:del_path(proplists:get_value(folder, Config)),
+    unload().
+
+%% Confirms it a few times in one node.
+it_starts_and_stops(_Config) ->
+    [begin
+         ?assertMatch({ok, _}, application:ensure_all_started(event_pusher)),
+         ?assertEqual(ok, application:stop(event_pusher))
+     end || _ <- lists:seq(1, 3)].
+
+%% Confirms that the module and its file are named, and that it starts when that is mended.
+a_module_of_another_folder_in_front_stops_the_start(Config) ->
+    Folder = proplists:get_value(folder, Config),
+    unload(),
+    true = code:add_patha(Folder),
+    {error, {event_pusher, {Reason, _}}} = application:ensure_all_started(event_pusher),
+    ?assertEqual(#{what => event_pusher_modules_of_others,
+                   modules => [{?OTHER, filename:join(Folder, atom_to_list(?OTHER) ++ ".beam")}],
+                   text => <<"The folder of event_pusher has to be the first in the code path that "
+                             "has these modules: start the server with -pa">>}, Reason),
+    true = code:del_path(Folder),
+    unload(),
+    ?assertMatch({ok, _}, application:ensure_all_started(event_pusher)).
+
+%% Confirms what an installation looks like: the server's own modules are still there.
+a_module_of_another_folder_behind_does_no_harm(Config) ->
+    unload(),
+    true = code:add_pathz(proplists:get_value(folder, Config)),
+    ?assertMatch({ok, _}, application:ensure_all_started(event_pusher)).
+
+%% Confirms that the reason is in the error that ends the start of a module.
+a_backend_tells_why_the_application_does_not_start(Config) ->
+    unload(),
+    true = code:add_patha(proplists:get_value(folder, Config)),
+    ?assertError(#{what := event_pusher_not_started,
+                   reason := {event_pusher, {#{what := event_pusher_modules_of_others}, _}}},
+                 rig:start_host(#{mod_event_pusher_rabbit => #{}})).
+
+%% It is looked for again.
+unload() ->
+    _ = code:purge(?OTHER),
+    _ = code:delete(?OTHER),
+    ok.
