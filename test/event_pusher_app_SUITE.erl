@@ -7,6 +7,7 @@
 -export([it_starts_and_stops/1,
          a_module_of_another_folder_in_front_stops_the_start/1,
          a_module_of_another_folder_behind_does_no_harm/1,
+         a_code_path_may_be_relative/1,
          a_backend_tells_why_the_application_does_not_start/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -57,6 +58,22 @@ a_module_of_another_folder_behind_does_no_harm(Config) ->
     unload(),
     true = code:add_pathz(proplists:get_value(folder, Config)),
     ?assertMatch({ok, _}, application:ensure_all_started(event_pusher)).
+
+%% Confirms it in a node of its own, as a server is started: from its folder.
+a_code_path_may_be_relative(_Config) ->
+    Ebin = filename:dirname(code:which(event_pusher)),
+    Start = "io:format(\"~0p\", [application:ensure_all_started(event_pusher)]), halt().",
+    Port = open_port({spawn_executable, os:find_executable("erl")},
+                     [{args, ["-noinput", "-pa", "ebin", "-eval", Start]},
+                      {cd, filename:dirname(Ebin)}, exit_status, binary]),
+    ?assertEqual(<<"{ok,[event_pusher]}">>, output(Port, <<>>)).
+
+output(Port, Seen) ->
+    receive
+        {Port, {data, More}} -> output(Port, <<Seen/binary, More/binary>>);
+        {Port, {exit_status, 0}} -> Seen
+    after 30000 -> ct:fail({still_running, Seen})
+    end.
 
 %% Confirms that the reason is in the error that ends the start of a module.
 a_backend_tells_why_the_application_does_not_start(Config) ->

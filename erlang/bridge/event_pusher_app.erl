@@ -28,10 +28,14 @@ start_runtime() ->
 %% Modules of this application that the node has from another folder than this one.
 -spec not_ours() -> [{module(), Found :: file:filename() | atom()}].
 not_ours() ->
-    Folder = filename:dirname(code:which(?MODULE)),
+    Folder = folder(code:which(?MODULE)),
     {ok, Modules} = application:get_key(event_pusher, modules),
     [{Module, Found} || Module <- Modules, Found <- [code:which(Module)],
-                        is_atom(Found) orelse filename:dirname(Found) =/= Folder].
+                        is_atom(Found) orelse folder(Found) =/= Folder].
+
+%% The code path may have folders that are relative to the server's.
+folder(Beam) ->
+    filename:dirname(filename:absname(Beam)).
 
 -spec stop(term()) -> ok.
 stop(_State) ->
