@@ -12,6 +12,7 @@
          a_killed_worker_is_replaced_and_loses_its_mailbox/1,
          a_killed_pool_comes_back_without_its_tasks/1,
          without_its_processes_a_pool_has_no_workers/1,
+         a_cast_to_workers_that_are_being_replaced_is_lost/1,
          the_best_worker_has_the_shortest_mailbox/1,
          other_strategies_take_each_worker_in_its_turn/1,
          a_hash_key_always_leads_to_the_same_worker/1,
@@ -149,6 +150,20 @@ without_its_processes_a_pool_has_no_workers(_Config) ->
                 mongoose_wpool:call(generic, ?HT, best_worker, key, {erlang, self, []})),
     ?assertExit(no_workers, mongoose_wpool:stats(generic, ?HT, best_worker)),
     sys:resume(ejabberd_sup).
+
+%% Confirms it for strategies without a queue. The supervisor of the workers is held back meanwhile.
+a_cast_to_workers_that_are_being_replaced_is_lost(_Config) ->
+    [begin
+         Pool = start(Tag, [{strategy, Tag}, {workers, 2}]),
+         {workers, Supervisor, _, _} = lists:keyfind(workers, 1, supervisor:which_children(Pool)),
+         sys:suspend(Supervisor),
+         Name = mongoose_wpool:make_pool_name(generic, ?HT, Tag),
+         [kill(host_wpool:worker(Name, Number)) || Number <- [1, 2]],
+         ?assertEqual(ok, cast(Tag, {?MODULE, tell, [self(), lost]})),
+         ?assertEqual(0, waiting(Tag)),
+         sys:resume(Supervisor)
+     end || Tag <- [best_worker, next_worker]],
+    ?assertEqual(none, told_already()).
 
 %% Choosing a worker
 

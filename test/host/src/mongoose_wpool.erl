@@ -127,7 +127,7 @@ with_pool(Type, HostType, Tag, Fun) ->
 %% The strategies that are neither of the two below share one: each worker in its turn.
 choose(Pool = #pool{strategy = best_worker, name = Name}) ->
     check_running(Name),
-    {_Length, Worker} = lists:min([{Length, Pid} || {Pid, Length} <- mailboxes(Pool)]),
+    {_Length, Worker} = lists:min(mailboxes(Pool)),
     Worker;
 choose(#pool{key = Key, name = Name, size = Size}) ->
     check_running(Name),
@@ -140,11 +140,13 @@ choose(#pool{name = Name, size = Size}, HashKey) ->
 check_running(Name) ->
     whereis(Name) =/= undefined orelse exit(no_workers).
 
-%% A worker that is just being replaced has no mailbox.
+%% A worker that is just being replaced has no mailbox, and is chosen only if there is no other.
 mailboxes(#pool{name = Name, size = Size}) ->
     Pids = [host_wpool:worker(Name, Number) || Number <- lists:seq(1, Size)],
-    [{Pid, Length} || Pid <- Pids,
-                      {message_queue_len, Length} <- [process_info(Pid, message_queue_len)]].
+    [{mailbox(process_info(Pid, message_queue_len)), Pid} || Pid <- Pids].
+
+mailbox({message_queue_len, Length}) -> Length;
+mailbox(undefined) -> infinity.
 
 %% Looking at a pool
 
@@ -172,7 +174,7 @@ workers_queue_len(Name) ->
     lists:sum([in_mailboxes(Pool) || Pool <- ets:tab2list(?MODULE), Pool#pool.name =:= Name]).
 
 in_mailboxes(Pool) ->
-    lists:sum([Length || {_Pid, Length} <- mailboxes(Pool)]).
+    lists:sum([Length || {Length, _Pid} <- mailboxes(Pool), is_integer(Length)]).
 
 -spec probe(mongoose_instrument:event_name(), mongoose_instrument:labels(), Extra :: map()) ->
           mongoose_instrument:measurements().
