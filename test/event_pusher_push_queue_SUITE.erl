@@ -12,6 +12,7 @@
          a_job_whose_answer_does_not_come_is_lost_after_its_deadline/1,
          an_answer_may_come_before_anybody_waits_for_it/1,
          each_missed_call_is_made_up_for_once/1,
+         who_waits_for_an_answer_too_late_takes_the_job_from_nobody/1,
          closing_waits_for_the_last_job/1,
          closing_does_not_wait_for_a_job_that_is_refused_meanwhile/1,
          what_has_not_ended_in_time_is_closed/1,
@@ -179,6 +180,28 @@ each_missed_call_is_made_up_for_once(_Config) ->
              || {Pid, Monitor} <- Takers],
     ?assertEqual(1000, lists:sum(Taken)),
     ?assertNot(?QUEUE:take_missed(Queue)).
+
+%% Confirms that the process which has the job now still holds it.
+who_waits_for_an_answer_too_late_takes_the_job_from_nobody(_Config) ->
+    Queue = queue(10),
+    ok = ?QUEUE:add(Queue, first),
+    {ok, Id, first} = ?QUEUE:claim(Queue),
+    ok = ?QUEUE:again(Queue, Id, second),
+    {Pid, Monitor} = spawn_monitor(fun() -> {ok, Id, second} = ?QUEUE:claim(Queue),
+                                            receive go -> ok end
+                                   end),
+    await_start(Queue),
+    ok = ?QUEUE:await(Queue, Id, -1),
+    ?assertEqual([], ?QUEUE:lost(Queue, unanswered)),
+    Pid ! go,
+    receive {'DOWN', Monitor, process, Pid, normal} -> ok after ?WAIT -> ct:fail(alive) end,
+    ?assertEqual([Id], ?QUEUE:lost(Queue, died)).
+
+await_start(Queue) ->
+    case ?QUEUE:levels(Queue) of
+        #{in_flight := 1} -> ok;
+        #{in_flight := 0} -> erlang:yield(), await_start(Queue)
+    end.
 
 %% Confirms that it ends with that job and refuses others.
 closing_waits_for_the_last_job(_Config) ->

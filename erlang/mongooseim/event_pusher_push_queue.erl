@@ -72,12 +72,12 @@ claim(#{waiting := Waiting, started := Started} = Queue) ->
             end
     end.
 
-%% A started job is not held by a process any more, but until the deadline by an answer. Nothing
-%% happens if the answer has come already.
+%% A started job is not held by the calling process any more, but until the deadline by an answer.
+%% Nothing happens if the answer has come already, even if it made another process hold the job.
 -spec await(queue(), id(), TimeoutMs :: integer()) -> ok.
 await(#{started := Started}, Id, TimeoutMs) ->
-    _ = exists(Started) andalso
-            ets:update_element(Started, Id, {2, now_us() + TimeoutMs * 1000}),
+    _ = replace(Started, {{Id, self(), '$1', '$2'}, [],
+                          [{{Id, now_us() + TimeoutMs * 1000, '$1', '$2'}}]}),
     ok.
 
 %% A started job waits once more, with something else to do.
@@ -227,6 +227,9 @@ exists(Table) -> ets:info(Table, id) =/= undefined.
 
 insert(Table, Object) ->
     try ets:insert(Table, Object) catch error:badarg -> false end.
+
+replace(Table, Clause) ->
+    try ets:select_replace(Table, [Clause]) catch error:badarg -> 0 end.
 
 take(Table, Key) ->
     try ets:take(Table, Key) catch error:badarg -> [] end.
