@@ -14,7 +14,7 @@
          each_missed_call_is_made_up_for_once/1,
          who_waits_for_an_answer_too_late_takes_the_job_from_nobody/1,
          closing_waits_for_the_last_job/1,
-         closing_does_not_wait_for_a_job_that_is_refused_meanwhile/1,
+         closing_does_not_wait_for_jobs_that_are_refused/1,
          what_has_not_ended_in_time_is_closed/1,
          nothing_crashes_after_the_owner_has_ended/1,
          what_a_killed_owner_leaves_is_counted/1]).
@@ -218,26 +218,41 @@ closing_waits_for_the_last_job(_Config) ->
     ?assertMatch(#{closed := 0}, ?QUEUE:totals(Queue)),
     ?assertEqual({error, closed}, ?QUEUE:add(Queue, late)).
 
-%% Confirms that many of them leave nothing behind that it would wait for.
-closing_does_not_wait_for_a_job_that_is_refused_meanwhile(_Config) ->
-    Queue = queue(10),
-    Test = self(),
-    Adder = spawn_link(fun Again() -> case ?QUEUE:add(Queue, late) of
-                                          ok -> {ok, Id, late} = ?QUEUE:claim(Queue),
-                                                {ok, _} = ?QUEUE:remove(Queue, Id), Again();
-                                          {error, closed} -> Test ! refused, Again()
-                                      end end),
-    ok = ?QUEUE:close(Queue, infinity),
-    receive refused -> ok after ?WAIT -> ct:fail(not_refused) end,
-    unlink(Adder),
-    exit(Adder, kill),
-    ?assertMatch(#{closed := 0}, ?QUEUE:totals(Queue)).
-
 await_refusal(Queue) ->
     case ?QUEUE:add(Queue, another) of
         {error, closed} -> ok;
         ok -> {ok, Id, another} = claim_last(Queue), {ok, _} = ?QUEUE:remove(Queue, Id),
               await_refusal(Queue)
+    end.
+
+%% Confirms it while others keep trying to add some, which are counted until they are refused.
+closing_does_not_wait_for_jobs_that_are_refused(_Config) ->
+    [begin
+         {Owner, Monitor} = spawn_monitor(fun close_among_refusals/0),
+         receive {'DOWN', Monitor, process, Owner, Reason} -> ?assertEqual(done, Reason) end
+     end || _ <- lists:seq(1, 100)].
+
+close_among_refusals() ->
+    Queue = queue(10),
+    ok = ?QUEUE:add(Queue, last),
+    {ok, Id, last} = ?QUEUE:claim(Queue),
+    TooLarge = binary:copy(<<"x">>, 1000000),
+    [spawn_link(fun() -> add_in_vain(Queue, TooLarge) end) || _ <- [1, 2, 3]],
+    spawn_link(fun() -> await_closing(Queue, TooLarge), {ok, _} = ?QUEUE:remove(Queue, Id) end),
+    {Us, ok} = timer:tc(fun() -> ?QUEUE:close(Queue, ?WAIT) end),
+    true = Us < ?WAIT * 1000,
+    #{closed := 0} = ?QUEUE:totals(Queue),
+    exit(done).
+
+%% Until the owner of the queue ends.
+add_in_vain(Queue, TooLarge) ->
+    {error, _} = ?QUEUE:add(Queue, TooLarge),
+    add_in_vain(Queue, TooLarge).
+
+await_closing(Queue, TooLarge) ->
+    case ?QUEUE:add(Queue, TooLarge) of
+        {error, closed} -> ok;
+        {error, full} -> await_closing(Queue, TooLarge)
     end.
 
 %% The job b waits in front of it.
@@ -275,7 +290,8 @@ what_a_killed_owner_leaves_is_counted(_Config) ->
     Queue = of_ended_owner(kill),
     {error, closed} = ?QUEUE:add(Queue, late),
     ok = ?QUEUE:close(Queue, 0),
-    ?assertMatch(#{accepted := 2, closed := 2, refused_closed := 1}, ?QUEUE:totals(Queue)).
+    ?assertMatch(#{accepted := 2, closed := 2, refused_closed := 1}, ?QUEUE:totals(Queue)),
+    ?assertMatch(#{queue_events := 0, queue_bytes := 0}, ?QUEUE:levels(Queue)).
 
 %% With one job that waits and one that was started.
 of_ended_owner(Reason) ->

@@ -52,7 +52,7 @@ add(#{waiting := Waiting} = Queue, Job) ->
     end.
 
 refuse(Queue, Bytes, Reason) ->
-    release(Queue, Bytes),
+    ok = release(Queue, Bytes),
     count(Queue, case Reason of full -> refused_full; closed -> refused_closed end),
     {error, Reason}.
 
@@ -96,7 +96,7 @@ again(#{started := Started, waiting := Waiting}, Id, Job) ->
 remove(#{started := Started} = Queue, Id) ->
     case take(Started, Id) of
         [{Id, _Holder, Since, Bytes}] ->
-            release(Queue, Bytes),
+            ok = release(Queue, Bytes),
             {ok, now_us() - Since};
         [] ->
             gone
@@ -129,17 +129,28 @@ lost(#{started := Started}, unanswered) ->
 %% Refuses new jobs from now on. What has not ended by the timeout is counted as closed and
 %% forgotten. Also for a queue whose owner was killed, with a timeout of 0.
 -spec close(queue(), timeout()) -> ok.
-close(#{waiting := Waiting, started := Started, counters := Counters}, TimeoutMs) ->
+close(#{waiting := Waiting, started := Started, counters := Counters} = Queue, TimeoutMs) ->
     atomics:put(Counters, index(closing), 1),
     case atomics:get(Counters, index(events)) of
         0 -> ok;
         _ -> receive {?MODULE, empty} -> ok after TimeoutMs -> ok end
     end,
-    clear(Waiting),
-    clear(Started),
-    Left = atomics:exchange(Counters, index(events), 0),
-    atomics:put(Counters, index(bytes), 0),
+    Left = case exists(Waiting) of
+               true -> drop(Queue, Waiting, {'$1', '_', '$2', '_'})
+                           + drop(Queue, Started, {'$1', '_', '_', '$2'});
+               false -> atomics:put(Counters, index(bytes), 0),
+                        atomics:exchange(Counters, index(events), 0)
+           end,
     atomics:add(Counters, index(closed), Left).
+
+%% One by one, as others may end jobs at the same time; returns how many there were. The pattern
+%% says where the bytes stand.
+-spec drop(queue(), ets:tid(), Pattern :: tuple()) -> non_neg_integer().
+drop(Queue, Table, Pattern) ->
+    Dropped = [Bytes || {Id, Bytes} <- ets:select(Table, [{Pattern, [], [{{'$1', '$2'}}]}]),
+                        ets:select_delete(Table, [{{Id, '_', '_', '_'}, [], [true]}]) =:= 1],
+    lists:foreach(fun(Bytes) -> release(Queue, Bytes) end, Dropped),
+    length(Dropped).
 
 %% What is counted
 
@@ -197,12 +208,12 @@ reserve(#{counters := Counters, max_events := MaxEvents, max_bytes := MaxBytes} 
         false -> ok
     end.
 
-%% Who closes the queue waits for the last one.
+%% A refused job may be the last one to go: it was counted for a moment, when the last job ended.
 -spec release(queue(), Bytes :: non_neg_integer()) -> ok.
 release(#{counters := Counters, owner := Owner} = Queue, Bytes) ->
     atomics:sub(Counters, index(bytes), Bytes),
-    _ = atomics:sub_get(Counters, index(events), 1) =:= 0 andalso is_closing(Queue)
-        andalso (Owner ! {?MODULE, empty}),
+    Left = atomics:sub_get(Counters, index(events), 1),
+    _ = Left =:= 0 andalso is_closing(Queue) andalso (Owner ! {?MODULE, empty}),
     ok.
 
 is_closing(#{counters := Counters}) ->
@@ -233,9 +244,6 @@ replace(Table, Clause) ->
 
 take(Table, Key) ->
     try ets:take(Table, Key) catch error:badarg -> [] end.
-
-clear(Table) ->
-    try ets:delete_all_objects(Table) catch error:badarg -> true end.
 
 first(Table) ->
     try ets:first(Table) catch error:badarg -> '$end_of_table' end.
