@@ -7,6 +7,7 @@
 -export([request/2, routed/0, node_of/1, summary/1, publish_options/1, answer/2]).
 -export([no_notification/0]).
 -export([stats/0, await_stats/1, storage_calls/1, registrations/1]).
+-export([occupy/0, release/2, workers/0, owner/0, kill/1, no_log_of/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 -include("exml.hrl").
@@ -14,6 +15,7 @@
 -type routed() :: #{from := jid:jid(), to := jid:jid(), packet := exml:element(),
                     acc := mongoose_acc:t()}.
 -type fields() :: [{binary(), binary()}].
+-type busy() :: {Worker :: pid(), reference()}.
 
 -define(HT, <<"localhost">>).
 -define(NS, <<"urn:xmpp:push:0">>).
@@ -205,3 +207,44 @@ storage_calls(Function) ->
 registrations(User) ->
     {ok, Services} = mod_event_pusher_push_backend:get_publish_services(?HT, jid:from_binary(User)),
     lists:sort(Services).
+
+%% The processes of the push pool
+
+%% Gives one worker a job that ends when it is told to.
+-spec occupy() -> busy().
+occupy() ->
+    {Test, Ref} = {self(), make_ref()},
+    ok = event_pusher_push_pool:push(?HT, fun(_Ticket) ->
+        Test ! {busy, Ref, self()},
+        receive {release, Ref, Fate} -> Fate end
+    end),
+    receive {busy, Ref, Worker} -> {Worker, Ref}
+    after ?WAIT -> ct:fail(no_worker_is_free)
+    end.
+
+-spec release(busy(), event_pusher_push_pool:fate()) -> ok.
+release({Worker, Ref}, Fate) ->
+    Worker ! {release, Ref, Fate},
+    ok.
+
+-spec workers() -> [pid()].
+workers() ->
+    Pool = mongoose_wpool:make_pool_name(generic, ?HT, pusher_push),
+    Size = proplists:get_value(size, mongoose_wpool:stats(generic, ?HT, pusher_push)),
+    [host_wpool:worker(Pool, Number) || Number <- lists:seq(1, Size)].
+
+-spec owner() -> pid().
+owner() ->
+    whereis(gen_mod:get_module_proc(?HT, event_pusher_push_pool)).
+
+-spec kill(pid()) -> ok.
+kill(Pid) ->
+    Monitor = monitor(process, Pid),
+    exit(Pid, kill),
+    receive {'DOWN', Monitor, process, Pid, _Reason} -> ok end.
+
+%% In nothing that was logged and that the case has not read yet.
+-spec no_log_of(Word :: binary()) -> ok.
+no_log_of(Word) ->
+    Logged = iolist_to_binary(io_lib:format("~0p", [log_capture:all()])),
+    ?assertEqual(nomatch, binary:match(Logged, Word)).
