@@ -22,8 +22,10 @@
          the_first_answer_counts/1,
          a_crashing_job_costs_only_itself_and_logs_no_content/1,
          a_job_whose_worker_is_killed_is_rejected_and_others_go_on/1,
+         whatever_jobs_do_each_ends_exactly_once/1,
          jobs_that_wait_survive_a_killed_pool/1,
          jobs_may_come_while_the_pool_is_down/1,
+         calls_that_are_not_for_jobs_do_no_harm/1,
          stopping_waits_until_the_last_job_has_ended/1,
          stopping_waits_for_an_answer/1,
          stopping_closes_what_is_left_at_the_deadline/1,
@@ -32,6 +34,7 @@
          two_host_types_do_not_share_anything/1,
          what_a_killed_owner_leaves_is_closed_and_the_next_goes_on/1]).
 
+-include_lib("proper/include/proper.hrl").
 -include_lib("stdlib/include/assert.hrl").
 
 -define(POOL, event_pusher_push_pool).
@@ -292,6 +295,124 @@ a_job_whose_worker_is_killed_is_rejected_and_others_go_on(_Config) ->
     push_rig:await_stats(#{accepted => 5, rejected => 1, delivered => 4, waiting => 0}),
     ?assertEqual(2, length([Pid || Pid <- push_rig:workers(), is_process_alive(Pid)])).
 
+%% Confirms against a model that accepted is delivered, rejected, exhausted and waiting together
+%% after each step, and with closed at the end. Two workers, room for five jobs.
+whatever_jobs_do_each_ends_exactly_once(_Config) ->
+    ok = application:set_env(event_pusher, report_interval_ms, 1),
+    try
+        Result = proper:quickcheck(jobs_end_once(), [{numtests, 60}, {to_file, user}]),
+        ?assertEqual(true, Result)
+    after
+        application:set_env(event_pusher, report_interval_ms, 20)
+    end.
+
+jobs_end_once() ->
+    Fate = oneof([delivered, {rejected, <<"r">>}, {exhausted, <<"e">>}]),
+    Told = oneof([{fate, Fate}, {crash, error}, {crash, exit}, {crash, throw}, kill, await,
+                  await_in_vain]),
+    Command = frequency([{5, push}, {4, {tell, nat(), Told}}, {2, {answer, nat(), Fate}},
+                         {1, {resume, nat()}}]),
+    ?FORALL(Commands, list(Command), begin
+        start(#{max_events => 5, drain_timeout_ms => 0}, #{workers => 2}),
+        try
+            Model = lists:foldl(fun step/2, empty_model(), Commands),
+            ok = stop(),
+            check_totals(Model)
+        catch
+            Class:Reason:Stacktrace ->
+                ct:pal("~p:~p~n~p", [Class, Reason, Stacktrace]),
+                false
+        after
+            push_rig:stop_host()
+        end
+    end).
+
+%% Jobs are numbered. Those that run are held by a worker; those that await have a ticket only.
+empty_model() ->
+    #{next => 1, queued => [], running => [], awaiting => [], kills => 0,
+      counts => #{accepted => 0, refused_full => 0, delivered => 0, rejected => 0,
+                  exhausted => 0}}.
+
+step(push, #{next := Next, queued := Queued} = Model) ->
+    case {push(obedient(Next, self())), held(Model)} of
+        {{error, full}, 5} -> settle(count(refused_full, Model));
+        {ok, Held} when Held < 5 ->
+            settle(count(accepted, Model#{next := Next + 1, queued := Queued ++ [Next]}))
+    end;
+%% More kills would end the pool, and with it all that runs.
+step({tell, N, kill}, #{kills := 4} = Model) ->
+    step({tell, N, {crash, exit}}, Model);
+step({tell, N, What}, #{running := [_ | _] = Running} = Model) ->
+    {Id, Ticket, Worker} = Job = pick(N, Running),
+    tell_worker(Worker, Id, What),
+    settle(told(What, {Id, Ticket}, Model#{running := Running -- [Job]}));
+step({answer, N, Fate}, #{awaiting := [_ | _] = Awaiting} = Model) ->
+    {_Id, Ticket} = Job = pick(N, Awaiting),
+    ok = ?POOL:answered(Ticket, Fate),
+    settle(count(kind(Fate), Model#{awaiting := Awaiting -- [Job]}));
+step({resume, N}, #{awaiting := [_ | _] = Awaiting, queued := Queued} = Model) ->
+    {Id, Ticket} = Job = pick(N, Awaiting),
+    ok = ?POOL:resume(Ticket, obedient(Id, self())),
+    settle(Model#{awaiting := Awaiting -- [Job], queued := lists:sort([Id | Queued])});
+step(_NothingToDo, Model) ->
+    Model.
+
+obedient(Id, Test) ->
+    fun(Ticket) ->
+        Test ! {runs, Id, Ticket, self()},
+        receive
+            {Id, {fate, Fate}} -> Fate;
+            {Id, {crash, Class}} -> erlang:Class(crash);
+            {Id, await} -> {await, ?HOUR};
+            {Id, await_in_vain} -> {await, 1}
+        end
+    end.
+
+tell_worker(Worker, _Id, kill) -> push_rig:kill(Worker);
+tell_worker(Worker, Id, What) -> Worker ! {Id, What}.
+
+told({fate, Fate}, _Job, Model) -> count(kind(Fate), Model);
+told({crash, _Class}, _Job, Model) -> count(rejected, Model);
+told(kill, _Job, #{kills := Kills} = Model) -> count(rejected, Model#{kills := Kills + 1});
+told(await_in_vain, _Job, Model) -> count(exhausted, Model);
+told(await, Job, #{awaiting := Awaiting} = Model) -> Model#{awaiting := [Job | Awaiting]}.
+
+%% The oldest jobs run as soon as workers are free; then everything is as the model says.
+settle(#{queued := [Oldest | Queued], running := Running} = Model) when length(Running) < 2 ->
+    Job = receive {runs, Oldest, Ticket, Worker} -> {Oldest, Ticket, Worker}
+          after ?WAIT -> ct:fail({does_not_run, Oldest})
+          end,
+    settle(Model#{queued := Queued, running := [Job | Running]});
+settle(#{counts := Counts, queued := Queued} = Model) ->
+    Held = held(Model),
+    Started = Held - length(Queued),
+    push_rig:await_stats(Counts#{closed => 0, refused_closed => 0, waiting => Held,
+                                 queue_events => length(Queued), in_flight => Started}),
+    #{accepted := Accepted, delivered := Delivered, rejected := Rejected,
+      exhausted := Exhausted} = Counts,
+    Accepted = Delivered + Rejected + Exhausted + Held,
+    Model.
+
+%% What was left at the stop is closed, and the metrics say the same as the counters.
+check_totals(#{counts := Counts} = Model) ->
+    #{delivered := Delivered, rejected := Rejected, exhausted := Exhausted,
+      refused_full := Full} = Counts,
+    [Delivered, Rejected, Exhausted, Full] =
+        [total(Metric) || Metric <- [delivered, rejected, exhausted, full]],
+    held(Model) =:= total(closed).
+
+count(Counter, #{counts := Counts} = Model) ->
+    Model#{counts := maps:update_with(Counter, fun(Count) -> Count + 1 end, Counts)}.
+
+held(#{queued := Queued, running := Running, awaiting := Awaiting}) ->
+    length(Queued) + length(Running) + length(Awaiting).
+
+kind({Fate, _Cause}) -> Fate;
+kind(delivered) -> delivered.
+
+pick(N, List) ->
+    lists:nth(1 + N rem length(List), List).
+
 %% The server's pool is lost
 
 %% Confirms it for each strategy of the pool; only the job that ran is lost.
@@ -320,6 +441,19 @@ jobs_may_come_while_the_pool_is_down(_Config) ->
          push_rig:await_stats(#{delivered => 3, waiting => 0}),
          ok = push_rig:stop_host()
      end || Strategy <- [available_worker, best_worker, next_worker, random_worker]].
+
+%% Confirms it with a job that waits behind more of them, and that the owner goes on.
+calls_that_are_not_for_jobs_do_no_harm(_Config) ->
+    start(#{}, #{workers => 1}),
+    Owner = push_rig:owner(),
+    Busy = push_rig:occupy(),
+    ok = push(tell(1)),
+    [ok = mongoose_wpool:cast(generic, ?HT, pusher_push, {erlang, self, []}) || _ <- [1, 2, 3]],
+    ok = host_metrics:await(event_pusher_queue, fun() -> gauge(oldest_ms) > 50 end),
+    push_rig:release(Busy, delivered),
+    ?assertEqual(1, next_ran()),
+    push_rig:await_stats(#{delivered => 2, waiting => 0}),
+    ?assertEqual(Owner, push_rig:owner()).
 
 %% Start and stop
 
