@@ -32,7 +32,8 @@
          stopping_waits_for_nothing_if_there_is_nothing/1,
          the_pool_starts_and_stops_any_number_of_times/1,
          two_host_types_do_not_share_anything/1,
-         what_a_killed_owner_leaves_is_closed_and_the_next_goes_on/1]).
+         what_a_killed_owner_leaves_is_closed_and_the_next_goes_on/1,
+         what_comes_between_two_owners_is_counted_as_closed/1]).
 
 -include_lib("proper/include/proper.hrl").
 -include_lib("stdlib/include/assert.hrl").
@@ -562,6 +563,18 @@ what_a_killed_owner_leaves_is_closed_and_the_next_goes_on(_Config) ->
     ok = ?POOL:answered(Ticket, delivered),
     push_rig:await_stats(#{accepted => 1, delivered => 1, closed => 0, waiting => 0}),
     nothing_ran().
+
+%% Confirms it for what is refused until there is a new owner.
+what_comes_between_two_owners_is_counted_as_closed(_Config) ->
+    start(#{}, #{}),
+    ok = sys:suspend(ejabberd_sup),
+    push_rig:kill(push_rig:owner()),
+    ?assertEqual([{error, closed}, {error, closed}], [push(tell(N)) || N <- [1, 2]]),
+    ok = sys:resume(ejabberd_sup),
+    ?assertMatch(#{reason := closed, count := 2}, log_capture:await(event_pusher_drops)),
+    ?assertEqual(2, total(closed)),
+    await_owner(),
+    ?assertEqual(ok, push(tell(3))).
 
 %% Helpers
 

@@ -203,7 +203,8 @@ drain(#{queue := Queue, drain_timeout_ms := Drain} = State) ->
     ok = event_pusher_push_queue:close(Queue, Drain),
     tell(State).
 
-%% Of a former owner that was killed: somebody has to say what was dropped.
+%% Of a former owner that was killed: somebody has to say what was dropped, and what was refused
+%% until now.
 -spec close_leftover(mongooseim:host_type()) -> ok.
 close_leftover(HostType) ->
     case persistent_term:get(?KEY(HostType), undefined) of
@@ -212,7 +213,8 @@ close_leftover(HostType) ->
         Queue ->
             Before = report(Queue),
             ok = event_pusher_push_queue:close(Queue, 0),
-            event_pusher_backend:report(Before, report(Queue), labels(HostType))
+            event_pusher_backend:report(Before#{refused_closed := 0}, report(Queue),
+                                        labels(HostType))
     end.
 
 -spec give_up_lost_jobs(state()) -> ok.
