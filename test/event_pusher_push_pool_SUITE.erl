@@ -30,6 +30,7 @@
          stopping_waits_for_an_answer/1,
          stopping_closes_what_is_left_at_the_deadline/1,
          stopping_waits_for_nothing_if_there_is_nothing/1,
+         stopping_goes_on_if_the_owner_is_killed_meanwhile/1,
          the_pool_starts_and_stops_any_number_of_times/1,
          two_host_types_do_not_share_anything/1,
          what_a_killed_owner_leaves_is_closed_and_the_next_goes_on/1,
@@ -510,6 +511,19 @@ stopping_waits_for_nothing_if_there_is_nothing(_Config) ->
     ok = push(tell(1)),
     push_rig:await_stats(#{delivered => 1, waiting => 0}),
     ok = stop().
+
+%% Confirms that nobody is left, and that what could not end is counted.
+stopping_goes_on_if_the_owner_is_killed_meanwhile(_Config) ->
+    start(#{drain_timeout_ms => ?HOUR, max_bytes => 10000}, #{workers => 1}),
+    push_rig:occupy(),
+    Stopping = stopping(),
+    await_refusal(),
+    push_rig:kill(push_rig:owner()),
+    await_end(Stopping),
+    ?assertEqual({undefined, undefined}, {push_rig:owner(), pool()}),
+    ?assertEqual({error, closed}, push(tell(late))),
+    %% The job, and what was refused meanwhile.
+    ?assertEqual(2, total(closed)).
 
 %% Confirms that no counter, job or process of the one before is there.
 the_pool_starts_and_stops_any_number_of_times(_Config) ->

@@ -46,13 +46,14 @@ start(HostType, Wpool, #{drain_timeout_ms := Drain} = QueueOpts) ->
                     shutdown => Drain + ?EXIT_WITHIN_MS}),
     ok.
 
-%% Drains the queue up to its deadline. The supervisor is not kept waiting meanwhile.
+%% Drains the queue up to its deadline. The supervisor is not kept waiting meanwhile. An owner that
+%% is killed drains nothing, but the rest is stopped.
 -spec stop(mongooseim:host_type()) -> ok.
 stop(HostType) ->
     try
         ok = gen_server:call(owner(HostType), drain, infinity)
     catch
-        exit:{noproc, _} -> ok
+        exit:_ -> ok
     end,
     _ = ejabberd_sup:stop_child(?KEY(HostType)),
     mongoose_wpool:stop(generic, HostType, ?TAG),
