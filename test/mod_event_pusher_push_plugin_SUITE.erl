@@ -38,6 +38,7 @@
          a_plugin_may_only_publish/1,
          a_plugin_may_only_say_which_events_cannot_be_published/1,
          a_plugin_may_do_all_of_it/1,
+         a_plugin_that_cannot_be_loaded_stops_the_start_and_leaves_nothing_behind/1,
          a_crashing_plugin_costs_only_its_event_and_logs_no_content/1,
          a_result_of_a_wrong_type_costs_only_its_event_and_logs_no_content/1]).
 %% Plugin callbacks
@@ -486,6 +487,24 @@ a_plugin_may_do_all_of_it(_Config) ->
     ?assertEqual({<<"node">>, [{<<"name">>, <<"value">>}]}, published()),
     ?assertEqual([may_publish, prepare_notification, should_publish, publish_notification],
                  asked()).
+
+%% Confirms that the error names it, and that there is no pool, no handler and no feature.
+a_plugin_that_cannot_be_loaded_stops_the_start_and_leaves_nothing_behind(_Config) ->
+    ok = rig:start_host(#{mod_event_pusher => #{}}),
+    Opts = push_rig:opts(#{plugin_module => no_such_plugin}),
+    ?assertError(#{what := event_pusher_plugin_not_loaded, host_type := ?HT,
+                   plugin_module := no_such_plugin, reason := nofile},
+                 mongoose_modules:ensure_started(?HT, mod_event_pusher_push, Opts)),
+    ?assertEqual(undefined, push_rig:owner()),
+    ?assertEqual(undefined, whereis(mongoose_wpool:make_pool_name(generic, ?HT, pusher_push))),
+    ?assertEqual({error, closed}, mod_event_pusher_push:cast(?HT, fun erlang:self/0, [])),
+    ?assertEqual([], host:features(?HT)),
+    Enable = push_rig:request(<<"enable">>, {#{<<"jid">> => ?SERVICE, <<"node">> => <<"n">>}, []}),
+    ?assertMatch(#xmlel{attrs = #{<<"type">> := <<"error">>}},
+                 host:send_iq(?BOB, account, push_rig:iq(<<"set">>, Enable))),
+    _ = log_capture:all(),
+    send(<<"Hi">>),
+    ?assertEqual([], log_capture:all()).
 
 %% Confirms it for each callback and each kind of exception.
 a_crashing_plugin_costs_only_its_event_and_logs_no_content(_Config) ->

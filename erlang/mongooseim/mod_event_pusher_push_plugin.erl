@@ -38,8 +38,13 @@ what a later event of the same stanza has to know, in the namespace event_pusher
 
 -spec init(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
 init(HostType, #{plugin_module := Plugin}) ->
-    {module, Plugin} = code:ensure_loaded(Plugin),
-    persistent_term:put(?KEY(HostType), Plugin).
+    case code:ensure_loaded(Plugin) of
+        {module, Plugin} ->
+            persistent_term:put(?KEY(HostType), Plugin);
+        {error, Reason} ->
+            error(#{what => event_pusher_plugin_not_loaded, host_type => HostType,
+                    plugin_module => Plugin, reason => Reason})
+    end.
 
 -spec terminate(mongooseim:host_type()) -> ok.
 terminate(HostType) ->
