@@ -534,7 +534,8 @@ a_result_of_a_wrong_type_costs_only_its_event_and_logs_no_content(_Config) ->
 
 wrong_results() ->
     Private = <<"a private word">>,
-    [{prepare_notification, [ok, false, Private, #{Private => Private}, [Private],
+    [{may_publish, [ok, undefined, [], Private]},
+     {prepare_notification, [ok, false, Private, #{Private => Private}, [Private],
                              [{Private, 1}], [{name, Private}], [{Private, Private, Private}]]},
      {should_publish, [ok, none, Private, {Private, [], #{}}]},
      {publish_notification, [ok, [], Private, #{Private => true}]}].

@@ -59,9 +59,12 @@ default_plugin_module() ->
 may_publish(HostType, Acc, Event) ->
     Plugin = plugin(HostType),
     case exports(Plugin, may_publish, 2) orelse not exports(Plugin, should_publish, 3) of
-        true -> call(Plugin, may_publish, [Acc, Event]) =/= false;
+        true -> boolean(call(Plugin, may_publish, [Acc, Event]));
         false -> true
     end.
+
+boolean(Answer) when is_boolean(Answer) -> Answer;
+boolean(_Answer) -> error({bad_plugin_result, may_publish}).
 
 -spec prepare_notification(mongoose_acc:t(), mod_event_pusher:event()) -> push_payload() | skip.
 prepare_notification(Acc, Event) ->
