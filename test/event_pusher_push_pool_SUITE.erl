@@ -9,6 +9,7 @@
          jobs_run_in_the_order_they_came/1,
          a_function_of_a_plugin_runs_in_the_pool/1,
          a_crashing_function_of_a_plugin_is_rejected/1,
+         jobs_that_find_no_free_worker_run_when_one_is_free/1,
          what_is_delivered_is_counted_and_timed/1,
          what_waits_is_measured/1,
          too_many_jobs_are_refused_at_once_and_logged_once/1,
@@ -39,6 +40,7 @@
 -include_lib("proper/include/proper.hrl").
 -include_lib("stdlib/include/assert.hrl").
 
+-define(STRATEGIES, [available_worker, best_worker, next_worker, next_available_worker, random_worker]).
 -define(POOL, event_pusher_push_pool).
 -define(HT, <<"localhost">>).
 -define(LABELS, #{host_type => ?HT, backend => push, pool_tag => pusher_push}).
@@ -415,6 +417,17 @@ kind(delivered) -> delivered.
 pick(N, List) ->
     lists:nth(1 + N rem length(List), List).
 
+%% Confirms it where the owner does not look meanwhile.
+jobs_that_find_no_free_worker_run_when_one_is_free(_Config) ->
+    {ok, Interval} = application:get_env(event_pusher, report_interval_ms),
+    ok = application:set_env(event_pusher, report_interval_ms, 3600000),
+    start(#{}, #{workers => 1, strategy => next_available_worker}),
+    ok = application:set_env(event_pusher, report_interval_ms, Interval),
+    Busy = push_rig:occupy(),
+    [ok = push(tell(N)) || N <- lists:seq(1, 20)],
+    push_rig:release(Busy, delivered),
+    ?assertEqual(lists:seq(1, 20), [next_ran() || _ <- lists:seq(1, 20)]).
+
 %% The server's pool is lost
 
 %% Confirms it for each strategy of the pool; only the job that ran is lost.
@@ -428,7 +441,7 @@ jobs_that_wait_survive_a_killed_pool(_Config) ->
                       {Strategy, [next_ran() || _ <- lists:seq(1, 5)]}),
          push_rig:await_stats(#{accepted => 6, delivered => 5, rejected => 1, waiting => 0}),
          ok = push_rig:stop_host()
-     end || Strategy <- [available_worker, best_worker, next_worker, random_worker]].
+     end || Strategy <- ?STRATEGIES].
 
 %% Confirms it for each strategy. The supervisor is held back until the jobs have come.
 jobs_may_come_while_the_pool_is_down(_Config) ->
@@ -442,7 +455,7 @@ jobs_may_come_while_the_pool_is_down(_Config) ->
          [ran(N) || N <- [1, 2, 3]],
          push_rig:await_stats(#{delivered => 3, waiting => 0}),
          ok = push_rig:stop_host()
-     end || Strategy <- [available_worker, best_worker, next_worker, random_worker]].
+     end || Strategy <- ?STRATEGIES].
 
 %% Confirms it with a job that waits behind more of them, and that the owner goes on.
 calls_that_are_not_for_jobs_do_no_harm(_Config) ->

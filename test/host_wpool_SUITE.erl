@@ -3,6 +3,7 @@
 
 -export([all/0, init_per_testcase/2, end_per_testcase/2]).
 -export([a_call_returns_what_the_request_returns/1,
+         only_a_free_worker_is_the_next_available_one/1,
          a_request_that_crashes_is_logged_and_the_worker_goes_on/1,
          a_request_of_another_form_is_refused/1,
          a_cast_to_busy_workers_returns_and_waits_its_turn/1,
@@ -52,6 +53,19 @@ a_call_returns_what_the_request_returns(_Config) ->
          ?assertEqual({ok, 3}, call(Strategy, {erlang, '+', [1, 2]}))
      end || Strategy <- [best_worker, random_worker, next_worker, available_worker,
                          next_available_worker]].
+
+%% Confirms what happens when the only worker is busy, and when it is free again.
+only_a_free_worker_is_the_next_available_one(_Config) ->
+    start(tag, [{strategy, next_available_worker}, {workers, 1}]),
+    Test = self(),
+    Hang = fun() -> Test ! {busy, self()}, receive go -> ok end, Test ! done end,
+    ok = cast(tag, {erlang, apply, [Hang, []]}),
+    Worker = receive {busy, Pid} -> Pid after 10000 -> ct:fail(not_called) end,
+    ?assertExit(no_available_workers, cast(tag, {erlang, apply, [Hang, []]})),
+    Worker ! go,
+    receive done -> ok after 10000 -> ct:fail(not_done) end,
+    _ = sys:get_state(Worker),
+    ?assertEqual({ok, 3}, call(tag, {erlang, '+', [1, 2]})).
 
 %% Confirms it for calls and casts, and each class of exception.
 a_request_that_crashes_is_logged_and_the_worker_goes_on(_Config) ->

@@ -335,10 +335,14 @@ a_device_is_kept_whatever_else_the_hook_returns(_Config) ->
          push_rig:enable(?BOB, ?VIRTUAL),
          send(<<"Hi">>),
          _ = notified(),
-         push_rig:await_stats(#{delivered => 1, waiting => 0}),
+         Stats = push_rig:await_stats(#{accepted => 1, waiting => 0}),
+         ?assertEqual(Counted, maps:with(maps:keys(Counted), Stats)),
          ?assertMatch([_], push_rig:registrations(?BOB_BARE)),
          ok = push_rig:stop_host()
-     end || Result <- [ok, {error, timeout}, error, device_not_registered]].
+     end || {Result, Counted} <- [{ok, #{delivered => 1}}, {error, #{delivered => 1}},
+                                  {device_not_registered, #{delivered => 1}},
+                                  {{error, timeout}, #{last_rejected => <<"timeout">>}},
+                                  {{error, {secret, 1}}, #{last_rejected => <<"error">>}}]].
 
 %% Confirms each kind. The server itself logs it, and goes on.
 a_crashing_hook_handler_costs_nothing_else(_Config) ->

@@ -124,11 +124,17 @@ with_pool(Type, HostType, Tag, Fun) ->
         {[], _} -> with_pool(Type, global, Tag, Fun)
     end.
 
-%% The strategies that are neither of the two below share one: each worker in its turn.
+%% The strategies that are none of those below share one: each worker in its turn.
 choose(Pool = #pool{strategy = best_worker, name = Name}) ->
     check_running(Name),
     {_Length, Worker} = lists:min(mailboxes(Pool)),
     Worker;
+choose(Pool = #pool{strategy = next_available_worker, name = Name}) ->
+    check_running(Name),
+    case [Worker || {0, Worker} <- mailboxes(Pool), is_idle(Worker)] of
+        [Worker | _] -> Worker;
+        [] -> exit(no_available_workers)
+    end;
 choose(#pool{key = Key, name = Name, size = Size}) ->
     check_running(Name),
     host_wpool:worker(Name, ets:update_counter(?MODULE, Key, {#pool.next, 1, Size, 1})).
@@ -136,6 +142,9 @@ choose(#pool{key = Key, name = Name, size = Size}) ->
 choose(#pool{name = Name, size = Size}, HashKey) ->
     check_running(Name),
     host_wpool:worker(Name, 1 + erlang:phash2(HashKey, Size)).
+
+is_idle(Worker) ->
+    process_info(Worker, current_function) =:= {current_function, {gen_server, loop, 7}}.
 
 check_running(Name) ->
     whereis(Name) =/= undefined orelse exit(no_workers).
