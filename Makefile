@@ -1,16 +1,20 @@
 # Every target installs what it misses. See README.md.
 
-.PHONY: setup native build demo test bench lint fmt clean
+.PHONY: setup native build demo test bench package lint fmt clean
 
 setup:
 	tools/setup
 
-# Called by rebar3 as well: the library that the Erlang application loads.
+# Called by rebar3 as well: the library that the Erlang application loads. A package has its own.
+ifeq ($(NATIVE),none)
+native: ; @:
+else
 native:
 	cargo build --release --quiet --package event_pusher_nif
 	mkdir -p erlang/priv
 	cmp -s target/release/libevent_pusher_nif.so erlang/priv/libevent_pusher_nif.so || \
 	    cp target/release/libevent_pusher_nif.so erlang/priv/libevent_pusher_nif.so
+endif
 
 build: setup
 	rebar3 compile
@@ -31,6 +35,9 @@ bench: host
 	cargo build --release --quiet --package event_pusher_receiver --package event_pusher_bench
 	tools/bench
 
+package: setup
+	tools/package
+
 lint: setup
 	tools/lint
 
@@ -38,4 +45,4 @@ fmt:
 	cargo fmt --all
 
 clean:
-	rm -rf _build target erlang/priv
+	rm -rf _build target dist erlang/priv
