@@ -1,0 +1,249 @@
+-module(event_pusher_check_SUITE).
+-moduledoc "What the table of checks says, in a VM of its own as the script starts it.".
+
+%% The stand-in has the place of the server, and a folder made here that of its own modules.
+
+-behaviour(ct_suite).
+
+-export([all/0, suite/0, init_per_testcase/2]).
+-export([what_fits_is_ok/1,
+         what_is_not_installed_is_a_warning/1,
+         a_module_of_another_folder_is_found/1,
+         a_module_that_does_not_load_is_found/1,
+         an_export_of_the_releases_own_module_must_be_there/1,
+         a_module_that_is_not_replaced_is_a_warning/1,
+         a_call_without_its_function_is_found/1,
+         a_library_that_does_not_load_is_told_with_the_cause/1,
+         a_refused_configuration_is_told_without_secrets/1,
+         an_unreadable_configuration_is_told/1,
+         a_handler_needs_its_outgoing_pool/1,
+         exchanges_need_a_connection/1,
+         an_unknown_sns_host_is_a_warning/1,
+         a_check_that_crashes_has_failed/1]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-define(NAMES, ["installation", "modules", "code path", "exports", "calls", "native library",
+                "configuration", "HTTP pools", "RabbitMQ", "SNS host"]).
+-define(GENERAL, "[general]\nhosts = [\"localhost\"]\ndefault_server_domain = \"localhost\"\n").
+-define(SNS, "[modules.mod_event_pusher.sns]\nsns_host = \"http://127.0.0.1:4100\"\n"
+             "region = \"eu-west-1\"\naccess_key_id = \"AKIAHIDDEN\"\n"
+             "secret_access_key = \"hidden\"\naccount_id = \"123456789012\"\n").
+-define(HTTP, "[[modules.mod_event_pusher.http.handlers]]\npool_name = \"hooks\"\n").
+-define(RABBIT, "[modules.mod_event_pusher.rabbit.chat_msg_exchange]\n").
+
+all() ->
+    [Case || {Case, 1} <- ?MODULE:module_info(exports), Case =/= module_info].
+
+suite() ->
+    [{timetrap, {minutes, 1}}].
+
+init_per_testcase(Case, Config) ->
+    Folder = filename:join(proplists:get_value(priv_dir, Config), Case),
+    Server = filename:join([Folder, "mongooseim-6.8.0", "ebin"]),
+    write(filename:join(Server, "mongooseim.app"),
+          "{application, mongooseim, [{vsn, \"6.8.0\"}, {modules, []}]}."),
+    compile(Server, mod_event_pusher, [{push_event, 2}]),
+    [{folder, Folder}, {server, Server} | Config].
+
+%% Code
+
+%% Confirms each row, the summary and the status, with a backend of each kind.
+what_fits_is_ok(Config) ->
+    Toml = [?GENERAL, ?SNS, ?HTTP, ?RABBIT,
+            "[modules.mod_event_pusher.rabbit.connection]\npassword = \"hidden\"\n"
+            "[outgoing_pools.http.hooks.connection]\nhost = \"http://localhost:8080\"\n"],
+    {0, Rows, Output} = check(Toml, Config),
+    ?assertEqual([{Name, "ok"} || Name <- ?NAMES], [{Name, Result} || {Name, Result, _} <- Rows]),
+    ?assertMatch({_, _, ["event_pusher " ++ _]}, row("installation", Rows)),
+    ?assertMatch({_, _, [_, "localhost: http, rabbit, sns"]}, row("configuration", Rows)),
+    ?assertMatch({_, _, ["1 modules are replaced" ++ _]}, row("exports", Rows)),
+    ?assertNotEqual(nomatch, string:find(Output, "ok: 10, warnings: 0, failed: 0")).
+
+%% Confirms that it does not fail for that.
+what_is_not_installed_is_a_warning(Config) ->
+    {0, Rows, _} = check(?GENERAL, [{how, "package"} | Config]),
+    ?assertMatch({_, "WARNING", ["not installed" ++ _]}, row("installation", Rows)),
+    ?assertMatch({_, "ok", ["not configured"]}, row("SNS host", Rows)).
+
+%% Confirms that the other file is named, and that the application says it, too.
+a_module_of_another_folder_is_found(Config) ->
+    Other = in_front("other", Config),
+    compile(Other, mod_event_pusher_http_defaults, []),
+    {3, Rows, _} = check(?GENERAL, [{front, Other} | Config]),
+    ?assertEqual({"code path", "FAILED",
+                  ["mod_event_pusher_http_defaults comes from "
+                   ++ filename:join(Other, "mod_event_pusher_http_defaults.beam")]},
+                 row("code path", Rows)),
+    ?assertMatch({_, "FAILED", ["the application does not start" ++ _]},
+                 row("native library", Rows)).
+
+%% Confirms that module and reason are named.
+a_module_that_does_not_load_is_found(Config) ->
+    Other = in_front("broken", Config),
+    write(filename:join(Other, "event_pusher_sup.beam"), "no beam"),
+    {3, Rows, _} = check(?GENERAL, [{front, Other} | Config]),
+    ?assertEqual({"modules", "FAILED", ["event_pusher_sup: badfile"]}, row("modules", Rows)).
+
+%% Confirms that each missing function is named, and that nothing of the module is run.
+an_export_of_the_releases_own_module_must_be_there(Config) ->
+    compile(proplists:get_value(server, Config), mod_event_pusher_rabbit,
+            [{start, 2}, {lost, 0}, {lost, 1}]),
+    {3, Rows, _} = check(?GENERAL, Config),
+    ?assertEqual({"exports", "FAILED", ["mod_event_pusher_rabbit:lost/0 is missing",
+                                        "mod_event_pusher_rabbit:lost/1 is missing"]},
+                 row("exports", Rows)).
+
+%% Confirms that a filter of the operator's, which bears such a name, does no harm.
+a_module_that_is_not_replaced_is_a_warning(Config) ->
+    compile(proplists:get_value(server, Config), mod_event_pusher_filter, [{push_event, 3}]),
+    {0, Rows, _} = check(?GENERAL, Config),
+    ?assertMatch({_, "WARNING", [_, "mod_event_pusher_filter stays the release's own"]},
+                 row("exports", Rows)).
+
+%% Confirms that function and caller are named.
+a_call_without_its_function_is_found(Config) ->
+    Other = in_front("old", Config),
+    compile(Other, exml_query, [{subelements, 2}]),
+    {3, Rows, _} = check(?GENERAL, [{front, Other} | Config]),
+    {_, "FAILED", Reasons} = row("calls", Rows),
+    ?assert(lists:member("exml_query:cdata/1, which event_pusher_backend calls, is not there",
+                         Reasons)),
+    ?assertEqual([], [Reason || Reason <- Reasons, string:find(Reason, "subelements") =/= nomatch]).
+
+%% Confirms that the text of the system's loader is shown.
+a_library_that_does_not_load_is_told_with_the_cause(Config) ->
+    Ebin = in_front("event_pusher-9/ebin", Config),
+    {ok, Files} = file:list_dir(own_ebin()),
+    [{ok, _} = file:copy(filename:join(own_ebin(), File), filename:join(Ebin, File))
+     || File <- Files],
+    Library = filename:join([filename:dirname(Ebin), "priv", "libevent_pusher_nif.so"]),
+    write(Library, lists:duplicate(1000, "no library ")),
+    {3, Rows, _} = check(?GENERAL, [{front, Ebin} | Config]),
+    {_, "FAILED", [Reason]} = row("native library", Rows),
+    ?assertNotEqual(nomatch, string:find(Reason, "invalid ELF header")),
+    ?assertMatch({_, "ok", _}, row("modules", Rows)).
+
+%% Configuration
+
+%% Confirms that each error has its path, that values are shown but for secret ones, and that the
+%% checks which need the configuration are left out.
+a_refused_configuration_is_told_without_secrets(Config) ->
+    Toml = [?GENERAL, string:replace(?SNS, "secret_access_key = \"hidden\"",
+                                     "secret_access_key = 8008\npool_size = -5"),
+            ?RABBIT, "name = 7\n[modules.mod_event_pusher.rabbit.connection]\n"
+            "password = [\"hidden\"]\nhots = \"h\"\n"
+            "[outgoing_pools.http.hooks.connection]\nhost = \"\"\n"],
+    {3, Rows, Output} = check(Toml, Config),
+    {_, "FAILED", [_File | Errors]} = row("configuration", Rows),
+    [?assertMatch([_ | _], [Error || Error <- Errors, string:find(Error, Path) =/= nomatch,
+                                     string:find(Error, Text) =/= nomatch])
+     || {Path, Text} <- [{"modules.mod_event_pusher.sns.pool_size", "got -5"},
+                         {"modules.mod_event_pusher.sns.secret_access_key", "got ***"},
+                         {"modules.mod_event_pusher.rabbit.chat_msg_exchange.name", "got 7"},
+                         {"modules.mod_event_pusher.rabbit.connection", "hots"},
+                         {"outgoing_pools.http.hooks.connection.host", "got []"}]],
+    [?assertEqual(nomatch, string:find(Output, Secret)) || Secret <- ["8008", "hidden", "AKIA"]],
+    [?assertMatch({_, "WARNING", ["not looked at" ++ _]}, row(Name, Rows))
+     || Name <- ["HTTP pools", "RabbitMQ", "SNS host"]].
+
+%% Confirms it for a text that is no TOML.
+an_unreadable_configuration_is_told(Config) ->
+    {3, Rows, _} = check("[general\npassword = \"hidden\"", Config),
+    ?assertMatch({_, "FAILED", [_ | _]}, row("configuration", Rows)).
+
+%% Confirms it for each host type that has the handler.
+a_handler_needs_its_outgoing_pool(Config) ->
+    Hosts = string:replace(?GENERAL, "[\"localhost\"]", "[\"localhost\", \"b\"]"),
+    {3, Rows, _} = check([Hosts, ?HTTP], Config),
+    ?assertEqual({"HTTP pools", "FAILED", ["b: there is no [outgoing_pools.http.hooks]",
+                                           "localhost: there is no [outgoing_pools.http.hooks]"]},
+                 row("HTTP pools", Rows)).
+
+%% Confirms that either place is enough, and that without exchanges none is needed.
+exchanges_need_a_connection(Config) ->
+    {3, Rows, _} = check([?GENERAL, ?RABBIT], Config),
+    ?assertMatch({_, "FAILED", ["localhost: there is neither " ++ _]}, row("RabbitMQ", Rows)),
+    [?assertMatch({0, _, _}, check([?GENERAL, Toml], Config))
+     || Toml <- [[?RABBIT, "[outgoing_pools.rabbit.event_pusher.connection]\n"],
+                 "[modules.mod_event_pusher.rabbit]\n"]].
+
+%% Confirms that scheme and port do not disturb.
+an_unknown_sns_host_is_a_warning(Config) ->
+    Toml = [?GENERAL, string:replace(?SNS, "127.0.0.1", "sns.invalid")],
+    {0, Rows, _} = check(Toml, Config),
+    ?assertEqual({"SNS host", "WARNING", ["sns.invalid does not resolve"]}, row("SNS host", Rows)).
+
+%% Confirms that the others are made nevertheless.
+a_check_that_crashes_has_failed(Config) ->
+    Empty = in_front("not_a_server/ebin", Config),
+    {3, Rows, _} = check(?GENERAL, [{server, Empty} | Config]),
+    {_, "FAILED", [Reason]} = row("exports", Rows),
+    ?assertMatch("the check crashed with error mongooseim_not_in_code_path in "
+                 "event_pusher_check_code:stock_folder" ++ _, Reason),
+    ?assertEqual(length(?NAMES), length(Rows)).
+
+%% Helpers
+
+%% Runs it as the script does; gives the status, the rows and the whole output.
+check(Toml, Config) ->
+    Folder = proplists:get_value(folder, Config),
+    File = filename:join(Folder, "mongooseim.toml"),
+    write(File, Toml),
+    %% What is named last comes first.
+    Server = [proplists:get_value(server, Config), filename:dirname(code:which(host))],
+    Paths = Server ++ [own_ebin() | [Front || {front, Front} <- Config]],
+    Args = ["-noinput", "-kernel", "logger_level", "none"]
+        ++ lists:append([["-pa", Path] || Path <- Paths])
+        ++ ["-s", "event_pusher_check", "main", "-extra",
+            proplists:get_value(how, Config, "installed"), File],
+    Port = open_port({spawn_executable, os:find_executable("erl")},
+                     [{args, Args}, {cd, Folder}, exit_status, binary]),
+    {Status, Output} = output(Port, <<>>),
+    ct:pal("~ts", [Output]),
+    {Status, rows(Output), Output}.
+
+output(Port, Seen) ->
+    receive
+        {Port, {data, More}} -> output(Port, <<Seen/binary, More/binary>>);
+        {Port, {exit_status, Status}} -> {Status, unicode:characters_to_list(Seen)}
+    after 30000 -> ct:fail({still_running, Seen})
+    end.
+
+rows(Output) ->
+    [Table | _Summary] = string:split(Output, "\n\n"),
+    [_Header | Lines] = string:split(Table, "\n", all),
+    lists:reverse(lists:foldl(fun add_line/2, [], Lines)).
+
+add_line(Line, Rows) ->
+    {Name, Rest} = lists:split(17, Line),
+    {Result, Reason} = lists:split(10, Rest),
+    case {string:trim(Name), Rows} of
+        {"", [{Last, Word, Reasons} | Others]} -> [{Last, Word, Reasons ++ [Reason]} | Others];
+        {New, _} -> [{New, string:trim(Result), [Reason]} | Rows]
+    end.
+
+row(Name, Rows) ->
+    lists:keyfind(Name, 1, Rows).
+
+own_ebin() ->
+    filename:dirname(code:which(event_pusher)).
+
+in_front(Name, Config) ->
+    Folder = filename:join(proplists:get_value(folder, Config), Name),
+    ok = filelib:ensure_path(Folder),
+    Folder.
+
+write(File, Text) ->
+    ok = filelib:ensure_dir(File),
+    ok = file:write_file(File, Text).
+
+%% A module whose functions end the VM, should anybody call them.
+compile(Folder, Module, Exports) ->
+    Functions = [{function, 1, Name, Arity,
+                  [{clause, 1, lists:duplicate(Arity, {var, 1, '_'}), [],
+                    [{call, 1, {atom, 1, halt}, [{integer, 1, 99}]}]}]}
+                 || {Name, Arity} <- Exports],
+    {ok, Module, Beam} = compile:forms([{attribute, 1, module, Module},
+                                        {attribute, 1, export, Exports} | Functions]),
+    write(filename:join(Folder, atom_to_list(Module) ++ ".beam"), Beam).
