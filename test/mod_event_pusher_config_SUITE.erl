@@ -238,7 +238,7 @@ the_configuration_of_the_examples_is_valid(_Config) ->
     Examples = filename:join([filename:dirname(code:which(?MODULE)), "..", "..", "examples"]),
     #{{modules, ?HT} := Modules} = load(filename:join(Examples, "mongooseim.toml")),
     ?assertEqual([mod_event_pusher, mod_event_pusher_filter, mod_event_pusher_http,
-                  mod_event_pusher_rabbit, mod_event_pusher_sns],
+                  mod_event_pusher_push, mod_event_pusher_rabbit, mod_event_pusher_sns],
                  lists:sort(maps:keys(Modules))).
 
 %% Helpers
