@@ -1,6 +1,6 @@
 # Every target installs what it misses. See README.md.
 
-.PHONY: setup native build demo test bench package lint fmt clean
+.PHONY: setup native build demo test bench package release-test lint fmt clean
 
 setup:
 	tools/setup
@@ -37,6 +37,10 @@ bench: host
 
 package: setup
 	tools/package
+
+# The package in a copy of a real MongooseIM.
+release-test: setup
+	tools/release-test "$(MONGOOSEIM)"
 
 lint: setup
 	tools/lint
