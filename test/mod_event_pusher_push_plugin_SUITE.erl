@@ -34,6 +34,7 @@
          a_virtual_host_with_a_prefix_is_only_for_users_of_its_domain/1]).
 %% Custom plugins
 -export([a_plugin_may_only_write_the_payload/1,
+         the_example_tells_who_wrote_but_not_what/1,
          a_plugin_may_only_choose_the_services/1,
          a_plugin_may_only_publish/1,
          a_plugin_may_only_say_which_events_cannot_be_published/1,
@@ -423,6 +424,17 @@ a_plugin_may_only_write_the_payload(_Config) ->
     ?assertEqual([], asked()),
     push_rig:no_notification(),
     ?assertEqual(Before, push_rig:storage_calls(get_publish_services)).
+
+%% Confirms it with the plugin of the examples.
+the_example_tells_who_wrote_but_not_what(_Config) ->
+    start(#{plugin_module => push_without_text}),
+    push_rig:enable(?BOB, ?SERVICE),
+    send(<<"a secret">>),
+    ?assertEqual({<<"node">>, [{<<"message-count">>, <<"1">>},
+                               {<<"last-message-sender">>, <<"alice@localhost">>},
+                               {<<"last-message-body">>, <<"New message">>}]}, published()),
+    send(<<>>),
+    push_rig:no_notification().
 
 %% Confirms that it is asked about all events, also for users who are online, with all that the user
 %% has registered.
