@@ -10,6 +10,7 @@
          a_function_of_a_plugin_runs_in_the_pool/1,
          a_crashing_function_of_a_plugin_is_rejected/1,
          jobs_that_find_no_free_worker_run_when_one_is_free/1,
+         jobs_that_wait_for_a_worker_are_missed_once_however_long_it_takes/1,
          what_is_delivered_is_counted_and_timed/1,
          what_waits_is_measured/1,
          too_many_jobs_are_refused_at_once_and_logged_once/1,
@@ -427,6 +428,28 @@ jobs_that_find_no_free_worker_run_when_one_is_free(_Config) ->
     [ok = push(tell(N)) || N <- lists:seq(1, 20)],
     push_rig:release(Busy, delivered),
     ?assertEqual(lists:seq(1, 20), [next_ran() || _ <- lists:seq(1, 20)]).
+
+%% Confirms it over many looks of the owner, who calls for them each time.
+jobs_that_wait_for_a_worker_are_missed_once_however_long_it_takes(_Config) ->
+    start(#{}, #{workers => 1, strategy => next_available_worker}),
+    Busy = push_rig:occupy(),
+    [ok = push(tell(N)) || N <- lists:seq(1, 20)],
+    await_looks(10),
+    ?assert(missed(persistent_term:get({?POOL, ?HT})) =< 20),
+    push_rig:release(Busy, delivered),
+    ?assertEqual(lists:seq(1, 20), [next_ran() || _ <- lists:seq(1, 20)]).
+
+%% Each look ends with a measurement.
+await_looks(Count) ->
+    Seen = counters:new(1, []),
+    Enough = fun() -> counters:add(Seen, 1, 1), counters:get(Seen, 1) > Count end,
+    ok = host_metrics:await(event_pusher_queue, Enough).
+
+missed(Queue) ->
+    case event_pusher_push_queue:take_missed(Queue) of
+        true -> 1 + missed(Queue);
+        false -> 0
+    end.
 
 %% The server's pool is lost
 

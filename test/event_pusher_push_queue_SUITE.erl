@@ -172,13 +172,16 @@ an_answer_may_come_before_anybody_waits_for_it(_Config) ->
 each_missed_call_is_made_up_for_once(_Config) ->
     Queue = queue(10),
     ?assertNot(?QUEUE:take_missed(Queue)),
-    [ok = ?QUEUE:miss(Queue) || _ <- lists:seq(1, 1000)],
+    [ok = ?QUEUE:miss(Queue, 10) || _ <- lists:seq(1, 100)],
     Takers = [spawn_monitor(fun() -> exit(length([taken || _ <- lists:seq(1, 500),
                                                            ?QUEUE:take_missed(Queue)])) end)
               || _ <- lists:seq(1, 8)],
     Taken = [receive {'DOWN', Monitor, process, Pid, Count} -> Count after ?WAIT -> ct:fail(alive) end
              || {Pid, Monitor} <- Takers],
     ?assertEqual(1000, lists:sum(Taken)),
+    ?assertNot(?QUEUE:take_missed(Queue)),
+    ok = ?QUEUE:miss(Queue, 3),
+    ok = ?QUEUE:forget_missed(Queue),
     ?assertNot(?QUEUE:take_missed(Queue)).
 
 %% Confirms that the process which has the job now still holds it.

@@ -78,7 +78,7 @@ push(HostType, Job) ->
             {error, closed};
         Queue ->
             case event_pusher_push_queue:add(Queue, Job) of
-                ok -> call_worker(HostType, Queue);
+                ok -> call_workers(HostType, Queue, 1);
                 {error, Reason} -> {error, Reason}
             end
     end.
@@ -91,7 +91,7 @@ answered({HostType, Queue, Id}, Fate) ->
 -spec resume(ticket(), job()) -> ok.
 resume({HostType, Queue, Id}, Job) ->
     case event_pusher_push_queue:again(Queue, Id, Job) of
-        ok -> call_worker(HostType, Queue);
+        ok -> call_workers(HostType, Queue, 1);
         gone -> ok
     end.
 
@@ -131,14 +131,16 @@ count(_HostType, Queue, _Time, {Fate, Cause}) ->
     event_pusher_push_queue:count(Queue, Fate).
 
 %% With some strategies, the server's pool raises when no worker is free, or none is there. Then
-%% one that becomes free makes up for the call, or, later, the owner of the queue.
--spec call_worker(mongooseim:host_type(), event_pusher_push_queue:queue()) -> ok.
-call_worker(HostType, Queue) ->
-    try
-        _ = mongoose_wpool:cast(generic, HostType, ?TAG, {?MODULE, work, [HostType, Queue]}),
-        ok
+%% one that becomes free makes up for the rest of the calls, or, later, the owner of the queue.
+-spec call_workers(mongooseim:host_type(), event_pusher_push_queue:queue(),
+                   Calls :: non_neg_integer()) -> ok.
+call_workers(_HostType, _Queue, 0) ->
+    ok;
+call_workers(HostType, Queue, Calls) ->
+    try mongoose_wpool:cast(generic, HostType, ?TAG, {?MODULE, work, [HostType, Queue]}) of
+        _ -> call_workers(HostType, Queue, Calls - 1)
     catch
-        exit:_ -> event_pusher_push_queue:miss(Queue)
+        exit:_ -> event_pusher_push_queue:miss(Queue, Calls)
     end.
 
 %% Looking inside
@@ -226,15 +228,18 @@ give_up_lost_jobs(#{host_type := HostType, queue := Queue}) ->
      || Id <- event_pusher_push_queue:lost(Queue, unanswered)],
     ok.
 
-%% Calls that nobody has taken yet are in the worker pool. Too many calls do no harm.
+%% Calls that nobody has taken yet are in the worker pool. Too many calls do no harm. What was missed
+%% is among the jobs that wait, so it is not made up for twice.
 -spec repeat_lost_calls(state()) -> ok.
 repeat_lost_calls(#{host_type := HostType, queue := Queue}) ->
-    #{queue_events := Waiting} = event_pusher_push_queue:levels(Queue),
-    Lost = case Waiting of
-               0 -> 0;
-               _ -> max(0, Waiting - calls_under_way(HostType, Waiting))
-           end,
-    lists:foreach(fun(_) -> call_worker(HostType, Queue) end, lists:seq(1, Lost)).
+    ok = event_pusher_push_queue:forget_missed(Queue),
+    case event_pusher_push_queue:levels(Queue) of
+        #{queue_events := 0} ->
+            ok;
+        #{queue_events := Waiting} ->
+            Lost = max(0, Waiting - calls_under_way(HostType, Waiting)),
+            call_workers(HostType, Queue, Lost)
+    end.
 
 %% None can be made while the pool is down.
 calls_under_way(HostType, Waiting) ->

@@ -2,7 +2,7 @@
 -moduledoc "Jobs that wait, or wait for an answer, in bounded tables that any process may use.".
 
 -export([new/1, add/2, claim/1, await/3, again/3, remove/2, lost/2]).
--export([miss/1, take_missed/1]).
+-export([miss/2, take_missed/1, forget_missed/1]).
 -export([close/2, count/2, cause/3, totals/1, levels/1]).
 -export_type([queue/0, id/0, limits/0, counter/0]).
 
@@ -102,10 +102,10 @@ remove(#{started := Started} = Queue, Id) ->
             gone
     end.
 
-%% A job was added, and nobody could be called to claim it.
--spec miss(queue()) -> ok.
-miss(#{counters := Counters}) ->
-    atomics:add(Counters, index(missed), 1).
+%% Jobs wait that nobody could be called to claim.
+-spec miss(queue(), Jobs :: non_neg_integer()) -> ok.
+miss(#{counters := Counters}, Jobs) ->
+    atomics:add(Counters, index(missed), Jobs).
 
 %% Whether there is such a job; true for one caller for each of them.
 -spec take_missed(queue()) -> boolean().
@@ -116,6 +116,11 @@ take_missed(#{counters := Counters} = Queue) ->
             ok -> true;
             _ChangedMeanwhile -> take_missed(Queue)
         end.
+
+%% For who is about to call somebody for all jobs that wait.
+-spec forget_missed(queue()) -> ok.
+forget_missed(#{counters := Counters}) ->
+    atomics:put(Counters, index(missed), 0).
 
 %% Started jobs whose process has died, or whose answer has not come by its deadline.
 -spec lost(queue(), died | unanswered) -> [id()].
