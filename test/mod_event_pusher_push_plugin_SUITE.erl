@@ -1,5 +1,5 @@
 -module(mod_event_pusher_push_plugin_SUITE).
--moduledoc "What the plugins publish where, with custom ones, and virtual hosts.".
+-moduledoc "What the plugins publish where, with custom ones.".
 
 -behaviour(ct_suite).
 -behaviour(mod_event_pusher_push_plugin).
@@ -23,15 +23,6 @@
 %% The plugin for hints
 -export([hints_decide_whether_there_is_a_notification/1,
          hints_decide_about_unacknowledged_messages_too/1]).
-%% Virtual hosts
--export([a_virtual_host_gets_the_payload_through_the_hook_in_a_worker/1,
-         a_virtual_host_and_a_service_get_the_same_message/1,
-         a_device_that_is_not_registered_is_disabled/1,
-         a_device_is_kept_whatever_else_the_hook_returns/1,
-         a_crashing_hook_handler_costs_nothing_else/1,
-         a_hanging_hook_handler_blocks_no_sender/1,
-         a_domain_that_only_looks_like_a_virtual_host_is_a_service/1,
-         a_virtual_host_with_a_prefix_is_only_for_users_of_its_domain/1]).
 %% Custom plugins
 -export([a_plugin_may_only_write_the_payload/1,
          the_example_tells_who_wrote_but_not_what/1,
@@ -44,8 +35,6 @@
          a_result_of_a_wrong_type_costs_only_its_event_and_logs_no_content/1]).
 %% Plugin callbacks
 -export([may_publish/2, prepare_notification/2, should_publish/3, publish_notification/4]).
-%% Hook handler
--export([push_notifications/3]).
 
 -include_lib("stdlib/include/assert.hrl").
 -include("exml.hrl").
@@ -58,10 +47,8 @@
 -define(BOBS_PHONE, <<"bob@localhost/phone">>).
 -define(ROOM, <<"garden@muc.localhost/Alice">>).
 -define(SERVICE, <<"push.example">>).
--define(VIRTUAL, <<"virtual.example">>).
 -define(HINTS, <<"urn:xmpp:hints">>).
 -define(CALLS, <<"urn:xmpp:jingle-message:0">>).
--define(WAIT, 10000).
 
 all() ->
     push_rig:cases(?MODULE).
@@ -92,7 +79,7 @@ a_notification_has_count_sender_and_text_in_this_order(_Config) ->
     send(<<"Hi, Bob!">>),
     ?assertEqual({<<"node">>, [{<<"message-count">>, <<"1">>},
                                {<<"last-message-sender">>, <<"alice@localhost">>},
-                               {<<"last-message-body">>, <<"Hi, Bob!">>}]}, published()).
+                               {<<"last-message-body">>, <<"Hi, Bob!">>}]}, push_rig:published()).
 
 %% Confirms it for no body and an empty one, and that the storage is not asked.
 a_message_without_text_is_skipped(_Config) ->
@@ -108,7 +95,7 @@ a_message_in_a_room_names_the_room_and_who_speaks(_Config) ->
     start(#{}),
     push_rig:enable(?BOB, ?SERVICE),
     host:route(?ROOM, ?BOB, rig:message(<<"groupchat">>, <<"Hi, all!">>)),
-    {_Node, Fields} = published(),
+    {_Node, Fields} = push_rig:published(),
     ?assertEqual({<<"last-message-sender">>, ?ROOM}, lists:nth(2, Fields)).
 
 %% Confirms it for a session with a registration, and that the storage is not asked.
@@ -126,13 +113,13 @@ a_later_event_of_the_same_stanza_is_not_published_again(_Config) ->
     push_rig:enable(?BOB, ?SERVICE, <<"a">>),
     push_rig:enable(?BOB, ?SERVICE, <<"b">>),
     Acc = send(<<"Hi">>),
-    ?assertEqual([<<"a">>, <<"b">>], nodes_published(2)),
+    ?assertEqual([<<"a">>, <<"b">>], push_rig:nodes_published(2)),
     ?assertEqual(push_rig:registrations(?BOB_BARE),
                  lists:sort(mongoose_acc:get(event_pusher, published_services, Acc))),
-    _ = route_again(Acc),
+    _ = push_rig:route_again(Acc),
     push_rig:no_notification(),
     send(<<"Hi">>),
-    ?assertEqual([<<"a">>, <<"b">>], nodes_published(2)).
+    ?assertEqual([<<"a">>, <<"b">>], push_rig:nodes_published(2)).
 
 %% Confirms it for a queue that has room for one of two, and then for the other.
 a_service_that_a_full_queue_refused_gets_a_later_event(_Config) ->
@@ -141,13 +128,13 @@ a_service_that_a_full_queue_refused_gets_a_later_event(_Config) ->
     push_rig:enable(?BOB, ?SERVICE, <<"b">>),
     Busy = push_rig:occupy(),
     Acc = send(<<"Hi">>),
-    [First] = nodes_published(1),
+    [First] = push_rig:nodes_published(1),
     ?assertMatch(#{refused_full := 1}, push_rig:stats()),
     push_rig:release(Busy, delivered),
     push_rig:await_stats(#{waiting => 0}),
-    Later = route_again(Acc),
-    ?assertEqual([<<"a">>, <<"b">>] -- [First], nodes_published(1)),
-    _ = route_again(Later),
+    Later = push_rig:route_again(Acc),
+    ?assertEqual([<<"a">>, <<"b">>] -- [First], push_rig:nodes_published(1)),
+    _ = push_rig:route_again(Later),
     push_rig:no_notification().
 
 %% The enhanced plugin
@@ -157,9 +144,9 @@ an_unacknowledged_message_goes_to_the_registration_of_its_session(_Config) ->
     start_enhanced(),
     two_devices(),
     host:unacknowledged_message(?BOB, ?ALICE, rig:message(<<"chat">>, <<"Hi">>)),
-    ?assertMatch({<<"laptop">>, [_, _, {<<"last-message-body">>, <<"Hi">>}]}, published()),
+    ?assertMatch({<<"laptop">>, [_, _, {<<"last-message-body">>, <<"Hi">>}]}, push_rig:published()),
     host:unacknowledged_message(?BOBS_PHONE, ?ALICE, rig:message(<<"chat">>, <<"Hi">>)),
-    ?assertMatch({<<"phone">>, _}, published()),
+    ?assertMatch({<<"phone">>, _}, push_rig:published()),
     push_rig:no_notification().
 
 %% Confirms it for a user without presence, to whom it was published when it came.
@@ -168,7 +155,7 @@ an_unacknowledged_message_that_was_published_is_not_published_again(_Config) ->
     host:user_connected(?BOB),
     push_rig:enable(?BOB, ?SERVICE),
     Acc = send(<<"Hi">>),
-    ?assertMatch({<<"node">>, _}, published()),
+    ?assertMatch({<<"node">>, _}, push_rig:published()),
     host:unacknowledged_message(?BOB, Acc),
     push_rig:no_notification().
 
@@ -192,11 +179,11 @@ an_unacknowledged_message_that_comes_again_goes_to_the_other_registrations(_Conf
     Delivered = send(<<"Hi">>),
     push_rig:no_notification(),
     Unacknowledged = host:unacknowledged_message(?BOB, Delivered),
-    ?assertMatch({<<"laptop">>, _}, published()),
+    ?assertMatch({<<"laptop">>, _}, push_rig:published()),
     [host:user_unavailable(Session, <<>>) || Session <- [?BOB, ?BOBS_PHONE]],
-    Again = route_again(Unacknowledged),
-    ?assertMatch({<<"phone">>, _}, published()),
-    _ = route_again(Again),
+    Again = push_rig:route_again(Unacknowledged),
+    ?assertMatch({<<"phone">>, _}, push_rig:published()),
+    _ = push_rig:route_again(Again),
     push_rig:no_notification().
 
 %% Confirms that it does what the default plugin does, and leaves those in peace who are online.
@@ -207,7 +194,7 @@ the_enhanced_plugin_notifies_users_who_are_offline(_Config) ->
     push_rig:no_notification(),
     [host:user_unavailable(Session, <<>>) || Session <- [?BOB, ?BOBS_PHONE]],
     send(<<"offline">>),
-    ?assertEqual([<<"laptop">>, <<"phone">>], nodes_published(2)).
+    ?assertEqual([<<"laptop">>, <<"phone">>], push_rig:nodes_published(2)).
 
 %% Confirms it for messages without a type, too. They come as unacknowledged ones only.
 a_normal_message_names_its_bare_sender_and_an_error_is_skipped(_Config) ->
@@ -216,7 +203,7 @@ a_normal_message_names_its_bare_sender_and_an_error_is_skipped(_Config) ->
     Untyped = (rig:message(<<"normal">>, <<"untyped">>))#xmlel{attrs = #{}},
     [begin
          host:unacknowledged_message(?BOB, ?ALICE, Packet),
-         ?assertMatch({_, [_, {<<"last-message-sender">>, <<"alice@localhost">>}, _]}, published())
+         ?assertMatch({_, [_, {<<"last-message-sender">>, <<"alice@localhost">>}, _]}, push_rig:published())
      end || Packet <- [rig:message(<<"normal">>, <<"Hi">>), Untyped]],
     host:unacknowledged_message(?BOB, ?ALICE, rig:message(<<"error">>, <<"Hi">>)),
     push_rig:no_notification(),
@@ -261,7 +248,7 @@ xml(Name, Ns) ->
 kind_of_notification() ->
     case push_rig:stats() of
         #{waiting := 0} -> none;
-        #{waiting := 1} -> kind_of_fields(published())
+        #{waiting := 1} -> kind_of_fields(push_rig:published())
     end.
 
 kind_of_fields({<<"node">>, [{<<"message-count">>, <<"1">>},
@@ -277,127 +264,9 @@ hints_decide_about_unacknowledged_messages_too(_Config) ->
     two_devices(),
     [begin
          host:unacknowledged_message(?BOB, ?ALICE, rig:message(<<"chat">>, Body, Children)),
-         Expected =:= none orelse ?assertMatch({Name, {<<"laptop">>, _}}, {Name, published()}),
+         Expected =:= none orelse ?assertMatch({Name, {<<"laptop">>, _}}, {Name, push_rig:published()}),
          push_rig:no_notification()
      end || {Name, Body, Children, Expected} <- hints()].
-
-%% Virtual hosts
-
-%% Confirms who runs the handler and what it gets.
-a_virtual_host_gets_the_payload_through_the_hook_in_a_worker(_Config) ->
-    start_virtual([{fqdn, ?VIRTUAL}], ok),
-    push_rig:enable(?BOB, <<"device@virtual.example/ignored">>, <<"node">>,
-                    [{<<"device_id">>, <<"token">>}, {<<"service">>, <<"apns">>}]),
-    send(<<"Hi, Bob!">>),
-    {Worker, Acc, Params} = notified(),
-    ?assert(lists:member(Worker, push_rig:workers())),
-    ?assertNotEqual(self(), Worker),
-    ?assertEqual(#{notification_forms => [#{<<"message-count">> => <<"1">>,
-                                            <<"last-message-sender">> => <<"alice@localhost">>,
-                                            <<"last-message-body">> => <<"Hi, Bob!">>}],
-                   options => #{<<"device_id">> => <<"token">>, <<"service">> => <<"apns">>}},
-                 Params),
-    ?assertEqual(jid:from_binary(<<"device@virtual.example">>),
-                 mongoose_acc:get(push_notifications, pubsub_jid, Acc)),
-    ?assertEqual(jid:from_binary(?BOB), mongoose_acc:to_jid(Acc)),
-    push_rig:await_stats(#{delivered => 1, waiting => 0}).
-
-%% Confirms that each gets it once, and that both are remembered.
-a_virtual_host_and_a_service_get_the_same_message(_Config) ->
-    start_virtual([{fqdn, ?VIRTUAL}], ok),
-    push_rig:enable(?BOB, ?VIRTUAL),
-    push_rig:enable(?BOB, ?SERVICE),
-    Acc = send(<<"Hi">>),
-    _ = notified(),
-    ?assertMatch({<<"node">>, _}, published()),
-    _ = route_again(Acc),
-    push_rig:await_stats(#{accepted => 2, delivered => 2, waiting => 0}),
-    not_notified().
-
-%% Confirms that the user's other registrations stay, in storage and in the session.
-a_device_that_is_not_registered_is_disabled(_Config) ->
-    start_virtual([{fqdn, ?VIRTUAL}], {error, device_not_registered}),
-    host:user_connected(?BOB),
-    push_rig:enable(?BOB, ?VIRTUAL, <<"gone">>),
-    push_rig:enable(?BOBS_PHONE, ?SERVICE, <<"kept">>),
-    send(<<"Hi">>),
-    _ = notified(),
-    ?assertMatch({<<"kept">>, _}, published()),
-    ?assertMatch(#{last_rejected := <<"device_not_registered">>},
-                 push_rig:await_stats(#{rejected => 1, delivered => 1, waiting => 0})),
-    ?assertMatch([{_, <<"kept">>, _}], push_rig:registrations(?BOB_BARE)),
-    ?assertEqual({error, not_set},
-                 ejabberd_sm:get_info(jid:from_binary(?BOB), publish_service)).
-
-%% Confirms it for other errors and other terms.
-a_device_is_kept_whatever_else_the_hook_returns(_Config) ->
-    [begin
-         start_virtual([{fqdn, ?VIRTUAL}], Result),
-         push_rig:enable(?BOB, ?VIRTUAL),
-         send(<<"Hi">>),
-         _ = notified(),
-         Stats = push_rig:await_stats(#{accepted => 1, waiting => 0}),
-         ?assertEqual(Counted, maps:with(maps:keys(Counted), Stats)),
-         ?assertMatch([_], push_rig:registrations(?BOB_BARE)),
-         ok = push_rig:stop_host()
-     end || {Result, Counted} <- [{ok, #{delivered => 1}}, {error, #{delivered => 1}},
-                                  {device_not_registered, #{delivered => 1}},
-                                  {{error, timeout}, #{last_rejected => <<"timeout">>}},
-                                  {{error, {secret, 1}}, #{last_rejected => <<"error">>}}]].
-
-%% Confirms each kind. The server itself logs it, and goes on.
-a_crashing_hook_handler_costs_nothing_else(_Config) ->
-    [begin
-         start_virtual([{fqdn, ?VIRTUAL}], fun() -> erlang:Class(oops) end),
-         [push_rig:enable(?BOB, Service) || Service <- [?VIRTUAL, ?SERVICE]],
-         ?assertMatch(#{mongoose_acc := true}, send(<<"Hi">>)),
-         _ = notified(),
-         ?assertMatch({<<"node">>, _}, published()),
-         ?assertMatch(#{class := Class}, log_capture:await(hook_failed)),
-         push_rig:await_stats(#{accepted => 2, delivered => 2, waiting => 0}),
-         ?assertMatch([_, _], push_rig:registrations(?BOB_BARE)),
-         ok = push_rig:stop_host()
-     end || Class <- [error, exit, throw]].
-
-%% Confirms it with all workers at work: if a sender waited, this case would never end.
-a_hanging_hook_handler_blocks_no_sender(_Config) ->
-    start_virtual([{fqdn, ?VIRTUAL}], fun() -> receive go_on -> ok end end,
-                  #{wpool => #{workers => 2, strategy => available_worker, call_timeout => 5000}}),
-    push_rig:enable(?BOB, ?VIRTUAL),
-    [?assertMatch(#{mongoose_acc := true}, send(integer_to_binary(N))) || N <- lists:seq(1, 10)],
-    Hanging = [Worker || {Worker, _, _} <- [notified(), notified()]],
-    ?assertMatch(#{accepted := 10, delivered := 0, in_flight := 2}, push_rig:stats()),
-    [Worker ! go_on || Worker <- Hanging],
-    [begin {Worker, _, _} = notified(), Worker ! go_on end || _ <- lists:seq(1, 8)],
-    push_rig:await_stats(#{delivered => 10, waiting => 0}).
-
-%% Confirms it for longer and shorter names and for a subdomain.
-a_domain_that_only_looks_like_a_virtual_host_is_a_service(_Config) ->
-    start_virtual([{fqdn, ?VIRTUAL}, {prefix, <<"virtual.">>}], ok),
-    Domains = [<<"avirtual.example">>, <<"virtual.example.org">>, <<"a.virtual.example">>,
-               <<"virtual.exampl">>, <<"avirtual.localhost">>, <<"virtuallocalhost">>],
-    [begin
-         host:add_component(Domain),
-         push_rig:enable(?BOB, Domain, Domain)
-     end || Domain <- Domains],
-    send(<<"Hi">>),
-    ?assertEqual(lists:sort(Domains), nodes_published(length(Domains))),
-    not_notified().
-
-%% Confirms it for two domains of one host type, with the pattern as the configuration makes it.
-a_virtual_host_with_a_prefix_is_only_for_users_of_its_domain(_Config) ->
-    start_virtual([mongoose_subdomain_utils:make_subdomain_pattern("virtual.@HOST@")], ok),
-    host:add_domain(<<"example.org">>, ?HT),
-    Carol = <<"carol@example.org/desk">>,
-    host:add_component(<<"virtual.example.org">>),
-    [push_rig:enable(User, <<"virtual.example.org">>) || User <- [?BOB, Carol]],
-    host:send_message(?ALICE, Carol, rig:message(<<"chat">>, <<"to the hook">>)),
-    ?assertMatch({_, _, #{notification_forms := [#{<<"last-message-body">> := <<"to the hook">>}]}},
-                 notified()),
-    push_rig:await_stats(#{delivered => 1, waiting => 0}),
-    send(<<"to the service">>),
-    ?assertMatch({_, [_, _, {<<"last-message-body">>, <<"to the service">>}]}, published()),
-    not_notified().
 
 %% Custom plugins
 
@@ -410,9 +279,9 @@ a_plugin_may_only_write_the_payload(_Config) ->
     push_rig:enable(?BOB, ?SERVICE),
     Acc = send(<<"Hi">>),
     ?assertEqual({<<"node">>, [{<<"greeting">>, <<"Hello">>}, {<<"again">>, <<"Hello">>}]},
-                 published()),
+                 push_rig:published()),
     ?assertEqual([prepare_notification], asked()),
-    _ = route_again(Acc),
+    _ = push_rig:route_again(Acc),
     push_rig:no_notification(),
     ?assertEqual([prepare_notification], asked()),
     Before = push_rig:storage_calls(get_publish_services),
@@ -432,7 +301,7 @@ the_example_tells_who_wrote_but_not_what(_Config) ->
     send(<<"a secret">>),
     ?assertEqual({<<"node">>, [{<<"message-count">>, <<"1">>},
                                {<<"last-message-sender">>, <<"alice@localhost">>},
-                               {<<"last-message-body">>, <<"New message">>}]}, published()),
+                               {<<"last-message-body">>, <<"New message">>}]}, push_rig:published()),
     send(<<>>),
     push_rig:no_notification().
 
@@ -446,9 +315,9 @@ a_plugin_may_only_choose_the_services(_Config) ->
     [push_rig:enable(?BOB, ?SERVICE, Node) || Node <- [<<"a">>, <<"b">>]],
     host:user_available(?BOB),
     send(<<"Hi">>),
-    ?assertMatch({<<"b">>, [{<<"message-count">>, _}, _, _]}, published()),
+    ?assertMatch({<<"b">>, [{<<"message-count">>, _}, _, _]}, push_rig:published()),
     host:unacknowledged_message(?BOB, ?ALICE, rig:message(<<"chat">>, <<"Hi">>)),
-    ?assertMatch({<<"b">>, _}, published()),
+    ?assertMatch({<<"b">>, _}, push_rig:published()),
     Services = push_rig:registrations(?BOB_BARE),
     ?assertEqual([{chat_event, Services}, {unack_msg_event, Services}],
                  [{element(1, Event), lists:sort(Given)}
@@ -487,7 +356,7 @@ a_plugin_may_only_say_which_events_cannot_be_published(_Config) ->
     ?assertEqual({[may_publish], 0}, {asked(), push_rig:storage_calls(get_publish_services)}),
     plays(may_publish, fun(_Acc, _Event) -> true end),
     send(<<"Hi">>),
-    ?assertMatch({<<"node">>, _}, published()),
+    ?assertMatch({<<"node">>, _}, push_rig:published()),
     host:user_available(?BOB),
     send(<<"Hi">>),
     push_rig:no_notification(),
@@ -500,7 +369,7 @@ a_plugin_may_do_all_of_it(_Config) ->
     plays_well(),
     push_rig:enable(?BOB, ?SERVICE),
     send(<<"Hi">>),
-    ?assertEqual({<<"node">>, [{<<"name">>, <<"value">>}]}, published()),
+    ?assertEqual({<<"node">>, [{<<"name">>, <<"value">>}]}, push_rig:published()),
     ?assertEqual([may_publish, prepare_notification, should_publish, publish_notification],
                  asked()).
 
@@ -567,7 +436,7 @@ costs_one_event(Name, Expected) ->
     ?assertEqual({Name, nomatch}, {Name, binary:match(Shown, [<<"private">>, <<"alice">>])}),
     plays_well(),
     send(<<"a private word">>),
-    ?assertMatch({Name, {<<"node">>, _}}, {Name, published()}).
+    ?assertMatch({Name, {<<"node">>, _}}, {Name, push_rig:published()}).
 
 %% The plugin of these cases: what it does is noted in the process that sends. A note with one
 %% argument stands for whatever the callback gets.
@@ -617,33 +486,6 @@ forwarding(Name, Arity) ->
     Call = {call, 1, {remote, 1, {atom, 1, ?MODULE}, {atom, 1, Name}}, Args},
     {function, 1, Name, Arity, [{clause, 1, Args, [], [Call]}]}.
 
-%% Virtual hosts: the handler of the hook
-
-start_virtual(Patterns, Result) ->
-    start_virtual(Patterns, Result, #{}).
-
-%% The result, or a function that is called in the worker.
-start_virtual(Patterns, Result, Different) ->
-    start(Different#{virtual_pubsub_hosts => Patterns}),
-    ok = gen_hook:add_handler(push_notifications, ?HT, fun ?MODULE:push_notifications/3,
-                              #{test => self(), result => Result}, 50),
-    ok = gen_hook:reload_hooks().
-
-push_notifications(Acc, Params, #{test := Test, result := Result}) ->
-    Test ! {notified, self(), Acc, Params},
-    {ok, case Result of
-             Fun when is_function(Fun) -> Fun();
-             Term -> Term
-         end}.
-
-notified() ->
-    receive {notified, Worker, Acc, Params} -> {Worker, Acc, Params}
-    after ?WAIT -> ct:fail(hook_did_not_run)
-    end.
-
-not_notified() ->
-    receive {notified, _, _, Params} -> ct:fail({notified, Params}) after 0 -> ok end.
-
 %% Helpers
 
 start(Different) ->
@@ -667,24 +509,3 @@ send(Body) ->
 send(Type, Body, Children) ->
     #{received := Acc} = host:send_message(?ALICE, ?BOB, rig:message(Type, Body, Children)),
     Acc.
-
-%% The same stanza on its way once more, as after its recipient was lost.
-route_again(Acc) ->
-    {From, To, Packet} = mongoose_acc:packet(Acc),
-    host_router:send(From, To, Acc, Packet).
-
-%% The node and the fields of the next notification, which the service accepts.
-published() ->
-    #{packet := Iq} = Routed = push_rig:routed(),
-    ok = push_rig:answer(Routed, result),
-    Publish = exml_query:path(Iq, [{element, <<"pubsub">>}, {element, <<"publish">>}]),
-    Form = exml_query:path(Publish, [{element, <<"item">>}, {element, <<"notification">>},
-                                     {element, <<"x">>}]),
-    [{<<"FORM_TYPE">>, <<"urn:xmpp:push:summary">>} | Fields] =
-        [{exml_query:attr(Field, <<"var">>),
-          exml_query:path(Field, [{element, <<"value">>}, cdata])}
-         || Field <- exml_query:subelements(Form, <<"field">>)],
-    {exml_query:attr(Publish, <<"node">>), Fields}.
-
-nodes_published(Count) ->
-    lists:sort([begin {Node, _Fields} = published(), Node end || _ <- lists:seq(1, Count)]).

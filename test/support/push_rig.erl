@@ -5,7 +5,7 @@
 -export([start_host/0, start_host/1, stop_host/0, opts/1]).
 -export([iq/2, enable/2, enable/3, enable/4, disable/2, disable/3, submitted/1, form/2]).
 -export([request/2, routed/0, node_of/1, summary/1, publish_options/1, answer/2]).
--export([no_notification/0]).
+-export([published/0, nodes_published/1, route_again/1, no_notification/0]).
 -export([stats/0, await_stats/1, storage_calls/1, registrations/1]).
 -export([occupy/0, release/2, workers/0, owner/0, kill/1, no_log_of/1]).
 
@@ -137,6 +137,23 @@ routed() ->
     after ?WAIT -> ct:fail(nothing_published)
     end.
 
+%% The node and the fields of the next notification, which the service accepts.
+-spec published() -> {Node :: binary(), fields()}.
+published() ->
+    Routed = routed(),
+    ok = answer(Routed, result),
+    {node_of(Routed), summary(Routed)}.
+
+-spec nodes_published(Count :: non_neg_integer()) -> [Node :: binary()].
+nodes_published(Count) ->
+    lists:sort([begin {Node, _Fields} = published(), Node end || _ <- lists:seq(1, Count)]).
+
+%% The same stanza on its way once more, as after its recipient was lost.
+-spec route_again(mongoose_acc:t()) -> mongoose_acc:t().
+route_again(Acc) ->
+    {From, To, Packet} = mongoose_acc:packet(Acc),
+    host_router:send(From, To, Acc, Packet).
+
 %% Fails if there is one, or could be one soon.
 -spec no_notification() -> ok.
 no_notification() ->
@@ -150,7 +167,8 @@ node_of(Routed) ->
 %% What the notification says, without the type of its form.
 -spec summary(routed()) -> fields().
 summary(Routed) ->
-    fields(exml_query:path(in_pubsub(Routed, <<"publish">>),
+    fields(<<"urn:xmpp:push:summary">>,
+           exml_query:path(in_pubsub(Routed, <<"publish">>),
                            [{element, <<"item">>}, {element, <<"notification">>}])).
 
 %% What the client has registered with.
@@ -158,16 +176,18 @@ summary(Routed) ->
 publish_options(Routed) ->
     case in_pubsub(Routed, <<"publish-options">>) of
         undefined -> [];
-        Options -> fields(Options)
+        Options -> fields(?PUBLISH_OPTIONS, Options)
     end.
 
 in_pubsub(#{packet := Packet}, Name) ->
     exml_query:path(Packet, [{element, <<"pubsub">>}, {element, Name}]).
 
-fields(Parent) ->
-    [{Name, exml_query:path(Field, [{element, <<"value">>}, cdata])}
-     || Field <- exml_query:paths(Parent, [{element, <<"x">>}, {element, <<"field">>}]),
-        Name <- [exml_query:attr(Field, <<"var">>)], Name =/= <<"FORM_TYPE">>].
+%% Of a form of the given type, which comes first.
+fields(FormType, Parent) ->
+    [{<<"FORM_TYPE">>, FormType} | Fields] =
+        [{exml_query:attr(Field, <<"var">>), exml_query:path(Field, [{element, <<"value">>}, cdata])}
+         || Field <- exml_query:paths(Parent, [{element, <<"x">>}, {element, <<"field">>}])],
+    Fields.
 
 -spec answer(routed(), result | {error, Type :: binary(), Condition :: binary()}) -> ok.
 answer(#{from := From, to := To, packet := #xmlel{attrs = Attrs} = Iq}, Answer) ->
