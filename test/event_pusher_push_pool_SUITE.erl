@@ -44,7 +44,7 @@
 -define(STRATEGIES, [available_worker, best_worker, next_worker, next_available_worker, random_worker]).
 -define(POOL, event_pusher_push_pool).
 -define(HT, <<"localhost">>).
--define(LABELS, #{host_type => ?HT, backend => push, pool_tag => pusher_push}).
+-define(LABELS, #{host_type => ?HT, pool_type => push, pool_tag => pusher_push}).
 -define(HOUR, 3600000).
 -define(WAIT, 10000).
 
@@ -154,7 +154,7 @@ too_many_jobs_are_refused_at_once_and_logged_once(_Config) ->
     ?assertEqual([ok, ok | lists:duplicate(10, {error, full})],
                  [push(tell(N)) || N <- lists:seq(1, 12)]),
     ok = sys:resume(Owner),
-    ?assertMatch(#{host_type := ?HT, backend := push, reason := full, count := 10,
+    ?assertMatch(#{host_type := ?HT, pool_type := push, reason := full, count := 10,
                    last_cause := <<"queue is full">>}, log_capture:await(event_pusher_drops)),
     ?assertEqual(10, total(full)),
     push_rig:release(Busy, delivered),
@@ -276,7 +276,7 @@ a_crashing_job_costs_only_itself_and_logs_no_content(_Config) ->
     Body = <<"a private word">>,
     [begin
          ok = push(fun(_Ticket) -> erlang:Class({Class, Body}) end),
-         ?assertMatch(#{host_type := ?HT, backend := push, class := Class, reason := Class,
+         ?assertMatch(#{host_type := ?HT, pool_type := push, class := Class, reason := Class,
                         stacktrace := [_ | _]}, log_capture:await(event_pusher_event_failed)),
          ok = push(tell(Class)),
          ?assertEqual(Worker, ran(Class))

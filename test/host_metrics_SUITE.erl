@@ -6,6 +6,7 @@
          an_event_has_to_be_registered/1,
          an_event_is_registered_once_for_its_labels/1,
          labels_of_an_event_have_the_same_keys/1,
+         labels_are_among_those_that_exometer_can_name/1,
          tearing_down_twice_is_fine/1,
          what_was_measured_outlives_its_event/1,
          a_span_measures_its_function/1,
@@ -67,6 +68,17 @@ labels_of_an_event_have_the_same_keys(_Config) ->
      || Labels <- [#{}, ?LABELS#{pool_tag => x}, #{pool_tag => x}]],
     mongoose_instrument:tear_down(toy, ?LABELS),
     ?assertEqual(ok, mongoose_instrument:set_up([{toy, #{}, #{}}])).
+
+%% Confirms the rule for whatever a module registers, with a host type and without.
+labels_are_among_those_that_exometer_can_name(_Config) ->
+    [?assertError(#{what := default_exometer_labels_conversion, event_name := toy},
+                  mongoose_instrument:set_up(toy, maps:from_keys(Labels, x), #{}))
+     || Labels <- [[host_type, backend, pool_tag], [host_type, pool_type], [backend], [host]]],
+    [begin
+         ?assertEqual(ok, mongoose_instrument:set_up(toy, maps:from_keys(Labels, x), #{})),
+         mongoose_instrument:tear_down(toy, maps:from_keys(Labels, x))
+     end || Labels <- [[host_type, pool_type, pool_tag], [pool_type, pool_tag], [host_type], [],
+                       [host_type, function]]].
 
 %% Confirms both forms.
 tearing_down_twice_is_fine(_Config) ->

@@ -45,7 +45,7 @@
 -define(ALICE, <<"alice@localhost/phone">>).
 -define(BOB, <<"bob@localhost/laptop">>).
 -define(WAIT, 30000).
--define(LABELS, #{host_type => ?HT, backend => http, pool_tag => http_pool}).
+-define(LABELS, #{host_type => ?HT, pool_type => http, pool_tag => http_pool}).
 
 all() ->
     [Case || {Case, 1} <- ?MODULE:module_info(exports), is_case(atom_to_list(Case))].
@@ -243,7 +243,7 @@ a_crashing_handler_costs_the_others_nothing(Config) ->
          send(<<"chat">>, <<"crash in ", Callback/binary>>),
          ?assertMatch(#{path := <<"/other">>}, arrived(Config)),
          Line = log_capture:await(event_pusher_event_failed),
-         ?assertMatch(#{backend := http, pool_tag := http_pool, class := error}, Line),
+         ?assertMatch(#{pool_type := http, pool_tag := http_pool, class := error}, Line),
          Shown = iolist_to_binary(io_lib:format("~0p", [Line])),
          ?assertEqual(nomatch, binary:match(Shown, [<<"crash in">>, <<"alice">>]))
      end || Callback <- [<<"should_make_req">>, <<"prepare_headers">>, <<"prepare_body">>]].
@@ -452,7 +452,7 @@ unusable_options_stop_the_module_and_are_named(Config) ->
     try start_with([#{}], #{outgoing_pools => [Bad]}) of
         Started -> ct:fail({started, Started})
     catch
-        error:#{what := event_pusher_pool_not_started, backend := http, reason := Complaints} ->
+        error:#{what := event_pusher_pool_not_started, pool_type := http, reason := Complaints} ->
             ?assertMatch([<<"host: ", _/binary>>, <<"request_timeout: ", _/binary>>,
                           <<"tls.cacertfile: ", _/binary>>], lists:sort(Complaints))
     end.

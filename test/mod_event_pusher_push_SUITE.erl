@@ -185,7 +185,7 @@ a_storage_that_fails_costs_only_the_notification(Config) ->
     ok = push_rig:start_mnesia(Config),
     ?assertMatch(#{mongoose_acc := true}, Received),
     #{class := error} = Line = log_capture:await(event_pusher_event_failed),
-    ?assertMatch(#{host_type := ?HT, backend := push, pool_tag := pusher_push}, Line),
+    ?assertMatch(#{host_type := ?HT, pool_type := push, pool_tag := pusher_push}, Line),
     ?assertEqual(nomatch, string:find(io_lib:format("~tp", [Line]), "secret")),
     log_capture:stop(),
     send(<<"Hi">>),

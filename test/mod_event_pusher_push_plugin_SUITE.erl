@@ -430,7 +430,7 @@ costs_one_event(Name, Expected) ->
     ?assertMatch({Name, #{mongoose_acc := true}}, {Name, send(<<"a private word">>)}),
     push_rig:no_notification(),
     Line = log_capture:await(event_pusher_event_failed),
-    ?assertMatch(#{host_type := ?HT, backend := push, stacktrace := [_ | _]}, Line),
+    ?assertMatch(#{host_type := ?HT, pool_type := push, stacktrace := [_ | _]}, Line),
     ?assertEqual({Name, Expected}, {Name, maps:with(maps:keys(Expected), Line)}),
     Shown = iolist_to_binary(io_lib:format("~0p", [[Line | log_capture:all()]])),
     ?assertEqual({Name, nomatch}, {Name, binary:match(Shown, [<<"private">>, <<"alice">>])}),

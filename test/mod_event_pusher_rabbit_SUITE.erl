@@ -45,7 +45,7 @@
 -define(BOB, <<"bob@localhost/laptop">>).
 -define(ROOM, <<"garden@muc.localhost">>).
 -define(WAIT, 30000).
--define(LABELS, #{host_type => ?HT, backend => rabbit, pool_tag => event_pusher}).
+-define(LABELS, #{host_type => ?HT, pool_type => rabbit, pool_tag => event_pusher}).
 
 all() ->
     [Case || {Case, 1} <- ?MODULE:module_info(exports), is_case(atom_to_list(Case))].
@@ -240,7 +240,7 @@ the_broker_may_be_started_after_the_module(Config) ->
     bind(Config, <<"presence">>, false),
     ok = rabbit_service:down(Broker),
     start(Config, #{}),
-    ?assertMatch(#{backend := rabbit}, log_capture:await(event_pusher_connection_down)),
+    ?assertMatch(#{pool_type := rabbit}, log_capture:await(event_pusher_connection_down)),
     host:user_available(?ALICE),
     ?assertMatch(#{waiting := 1, queue_events := 1, in_flight := 0, connection := down},
                  rabbit_rig:stats()),

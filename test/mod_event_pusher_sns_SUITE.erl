@@ -49,7 +49,7 @@
 -define(ALICE, <<"alice@localhost/phone">>).
 -define(BOB, <<"bob@localhost/laptop">>).
 -define(WAIT, 20000).
--define(LABELS, #{host_type => ?HT, backend => sns, pool_tag => pusher_sns}).
+-define(LABELS, #{host_type => ?HT, pool_type => sns, pool_tag => pusher_sns}).
 
 all() ->
     [Case || {Case, 1} <- ?MODULE:module_info(exports), is_case(atom_to_list(Case))].
@@ -247,7 +247,7 @@ a_crashing_plugin_costs_only_its_event_and_logs_no_content(Config) ->
     #{sent := Acc} = host:send_message(<<"crash@localhost/phone">>, ?BOB, Packet),
     ?assertEqual([], mongoose_acc:get(event_pusher, Acc)),
     Line = log_capture:await(event_pusher_event_failed),
-    ?assertMatch(#{backend := sns, host_type := ?HT, class := error, reason := badmatch}, Line),
+    ?assertMatch(#{pool_type := sns, host_type := ?HT, class := error, reason := badmatch}, Line),
     Shown = iolist_to_binary(io_lib:format("~0p", [Line])),
     ?assertEqual(nomatch, binary:match(Shown, [<<"private">>, <<"crash@">>])),
     send(<<"chat">>, <<"Hi">>),

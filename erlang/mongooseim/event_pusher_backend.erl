@@ -6,14 +6,17 @@
 %% Called by the owner of the pool
 -export([report/4, report/3, delivered_after/2]).
 
--export_type([backend/0, labels/0, queue_opts/0]).
+-export_type([pool_type/0, labels/0, queue_opts/0]).
 
 -include("mongoose_config_spec.hrl").
 -include_lib("kernel/include/logger.hrl").
 
--type backend() :: http | push | rabbit | sns.
-%% Of metrics, log lines and errors. A pool tag is what the server calls the pool of a backend.
--type labels() :: #{host_type := mongooseim:host_type(), backend := backend(), pool_tag := atom()}.
+-type pool_type() :: http | push | rabbit | sns.
+%% Of metrics, log lines and errors, as the server names those of its pools: its handler for Exometer
+%% knows no other set, and complains at each measurement. A pool tag is what the server calls the
+%% pool of a backend.
+-type labels() :: #{host_type := mongooseim:host_type(), pool_type := pool_type(),
+                    pool_tag := atom()}.
 
 -type queue_opts() :: #{max_events := pos_integer(), max_bytes := pos_integer(),
                         drain_timeout_ms := non_neg_integer()}.
@@ -100,7 +103,7 @@ number_text(Number) -> float_to_binary(Number, [short]).
 %% Metrics
 
 -spec instrumentation(labels()) -> [mongoose_instrument:spec()].
-instrumentation(#{backend := Backend} = Labels) ->
+instrumentation(#{pool_type := PoolType} = Labels) ->
     [{?EVENTS, Labels, #{metrics => #{delivered => spiral, rejected => spiral,
                                       exhausted => spiral, closed => spiral, full => spiral,
                                       retried => spiral, time => histogram}}},
@@ -108,7 +111,7 @@ instrumentation(#{backend := Backend} = Labels) ->
                                      oldest_ms => gauge}}}
      | [{?CONNECTION, Labels, #{metrics => #{up => gauge, blocked => gauge, opened => spiral,
                                              lost => spiral, failed => spiral}}}
-        || Backend =:= rabbit]].
+        || PoolType =:= rabbit]].
 
 %% Turns what happened in a native pool between two reports into measurements and log lines. Levels
 %% are those of all pools that have the same labels.

@@ -154,7 +154,7 @@ stats(HostType) ->
 
 -spec labels(mongooseim:host_type()) -> event_pusher_backend:labels().
 labels(HostType) ->
-    #{host_type => HostType, backend => push, pool_tag => ?TAG}.
+    #{host_type => HostType, pool_type => push, pool_tag => ?TAG}.
 
 %% gen_server callbacks: the owner of the queue
 

@@ -179,7 +179,7 @@ names(Handlers) ->
 
 -spec labels(mongooseim:host_type(), atom()) -> event_pusher_backend:labels().
 labels(HostType, Tag) ->
-    #{host_type => HostType, backend => http, pool_tag => Tag}.
+    #{host_type => HostType, pool_type => http, pool_tag => Tag}.
 
 -spec outgoing_pool(mongooseim:host_type(), map()) -> event_pusher_outgoing:pool().
 outgoing_pool(HostType, #{pool_name := Tag} = Handler) ->

@@ -172,7 +172,7 @@ name(HostType) ->
 
 -spec labels(mongooseim:host_type()) -> event_pusher_backend:labels().
 labels(HostType) ->
-    #{host_type => HostType, backend => rabbit, pool_tag => ?TAG}.
+    #{host_type => HostType, pool_type => rabbit, pool_tag => ?TAG}.
 
 -spec start_pool(mongooseim:host_type(), exchanges(), gen_mod:module_opts()) -> ok.
 start_pool(HostType, Exchanges, Opts) ->

@@ -160,7 +160,7 @@ name(HostType) ->
 %% The server calls the pool of this backend pusher_sns.
 -spec labels(mongooseim:host_type()) -> event_pusher_backend:labels().
 labels(HostType) ->
-    #{host_type => HostType, backend => sns, pool_tag => pusher_sns}.
+    #{host_type => HostType, pool_type => sns, pool_tag => pusher_sns}.
 
 %% Notifications
 

@@ -19,6 +19,9 @@
               measure_fun/1]).
 
 -define(PROBE_INTERVAL_S, 15).
+%% The only labels that the server's handler for Exometer can turn into a name, besides host_type.
+-define(EXOMETER_LABELS, [[], [function], [pool_tag], [pool_tag, pool_type], [pool_id],
+                          [connection_type], [listener_id], [cache_name]]).
 
 -spec create_table() -> ok.
 create_table() ->
@@ -35,6 +38,7 @@ set_up(Specs) ->
 set_up(Event, Labels, Config) ->
     Details = #{event_name => Event, labels => Labels},
     check_labels(Event, Labels, Details),
+    check_exometer_labels(Labels, Details),
     check_probe(Config, Details),
     ets:insert_new(?MODULE, {{Event, Labels}, Config, no_probe})
         orelse error(Details#{what => event_already_registered}),
@@ -53,6 +57,12 @@ check_labels(Event, Labels, Details) ->
     Keys = maps:keys(Labels),
     [error(Details#{what => inconsistent_labels, earlier_labels => Earlier})
      || [Earlier] <- ets:match(?MODULE, {{Event, '$1'}, '_', '_'}), maps:keys(Earlier) =/= Keys],
+    ok.
+
+%% With other labels, the server would log this as a warning: here, and at each measurement.
+check_exometer_labels(Labels, Details) ->
+    lists:member(lists:sort(maps:keys(maps:remove(host_type, Labels))), ?EXOMETER_LABELS)
+        orelse error(Details#{what => default_exometer_labels_conversion}),
     ok.
 
 check_probe(#{probe := _, metrics := Metrics}, Details) ->
