@@ -24,6 +24,8 @@
 #![forbid(unsafe_code)]
 
 mod client;
+#[allow(dead_code, reason = "the targets still connect through their clients")]
+mod dial;
 mod limit;
 mod link;
 mod message;
@@ -31,6 +33,7 @@ mod observer;
 mod outcome;
 mod pool;
 mod queue;
+mod resolve;
 mod retry;
 mod retry_after;
 mod settings;

@@ -14,8 +14,10 @@ static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 /// How long the end of the runtime waits for blocking work, as a look-up of a host name is.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// How many host names may be looked up at once: the one thing that blocks a thread.
-const BLOCKING_THREADS: usize = 16;
+/// How many host names may be looked up at once: the one thing that blocks a thread. Each name has
+/// one look-up at a time, so this is more than a configuration has names, and a name server that is
+/// silent takes nobody's thread.
+const BLOCKING_THREADS: usize = 512;
 
 /// `ok | {error, already_running | Reason :: binary()}`
 #[rustler::nif(schedule = "DirtyIo")]
