@@ -80,7 +80,7 @@ a_backend_tells_why_the_application_does_not_start(Config) ->
     unload(),
     true = code:add_patha(proplists:get_value(folder, Config)),
     ?assertError(#{what := event_pusher_not_started,
-                   reason := {event_pusher, {#{what := event_pusher_modules_of_others}, _}}},
+                   reason := #{what := event_pusher_modules_of_others}},
                  rig:start_host(#{mod_event_pusher_rabbit => #{}})).
 
 %% It is looked for again.

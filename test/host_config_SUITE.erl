@@ -16,6 +16,7 @@
          wraps_shape_what_a_node_leaves/1,
          a_key_that_appears_twice_after_wrapping_is_refused/1,
          process_functions_run_one_after_the_other/1,
+         a_process_function_may_give_errors/1,
          list_checks_see_processed_items/1,
          inline_tables_and_array_tables_mean_the_same/1,
          text_survives_the_way_from_the_file/1,
@@ -217,6 +218,13 @@ process_functions_run_one_after_the_other(_Config) ->
     Process = [fun ?MODULE:double/1, fun ?MODULE:name_of/2],
     Spec = section(#{<<"n">> => #option{type = integer, process = Process}}),
     ?assertEqual(#{n => {<<"n">>, 8}}, host_config_parser:process(Spec, #{<<"n">> => 4})).
+
+%% Confirms that errors which a process function gives in the place of a value come as they are, and
+%% that nothing around them becomes a value.
+a_process_function_may_give_errors(_Config) ->
+    Error = #{what => no_good, class => error, text => "without the value"},
+    Spec = section(#{<<"n">> => #option{type = integer, process = fun(_) -> [Error] end}}),
+    ?assertEqual([Error], errors(section(#{<<"s">> => Spec}), #{<<"s">> => #{<<"n">> => 4}})).
 
 %% Confirms that items which become equal count as duplicates.
 list_checks_see_processed_items(_Config) ->

@@ -197,8 +197,9 @@ the_old_spelling_of_every_backend_is_accepted_with_a_warning(Config) ->
 both_spellings_of_one_backend_are_a_clear_error(Config) ->
     Toml = "[modules.mod_event_pusher.http]\nhandlers = []\n"
            "[modules.mod_event_pusher.backend.http]\n",
-    ?assertMatch([#{what := backend_configured_twice, backends := [http],
-                    text := <<"A backend may be in [modules.mod_event_pusher]", _/binary>>}],
+    ?assertMatch([#{what := backend_configured_twice,
+                    toml_path := <<"modules.mod_event_pusher">>,
+                    text := <<"http: a backend may be in [modules.mod_event_pusher]", _/binary>>}],
                  errors(Toml, Config)),
     Mixed = [sns_toml([]), "\n[modules.mod_event_pusher.backend.http]\n"],
     ?assertMatch(#{sns := _, http := _}, module_opts(mod_event_pusher, Mixed, Config)).

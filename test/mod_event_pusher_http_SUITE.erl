@@ -206,7 +206,7 @@ prefix_and_path_are_joined_with_one_slash_and_a_query_is_kept(Config) ->
 a_missing_pool_is_one_clear_error_that_names_handler_and_pool(Config) ->
     Handler = handler(#{pool_name => absent, path => <<"x">>}),
     ?assertError(#{what := event_pusher_http_pool_not_configured, pool_name := absent,
-                   handler := Handler, host_type := ?HT,
+                   handler := 2, host_type := ?HT,
                    text := <<"The handler needs a section [outgoing_pools.http.absent]">>},
                  start([#{}, Handler], Config)).
 

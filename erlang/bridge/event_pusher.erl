@@ -125,13 +125,13 @@ are headers; for RabbitMQ, the destination is an exchange and the group the rout
 
 %% Starts a pool, not linked to the caller. An error names every unusable setting.
 -spec start_pool(name(), settings(), report_to()) ->
-    ok | {error, already_started | not_running | bad_settings | [binary()]}.
+    ok | {error, already_started | not_running | bad_settings | panic | [binary()]}.
 start_pool(Name, Settings, ReportTo) ->
     case event_pusher_sup:start_pool(Name, Settings, ReportTo) of
         {ok, _Owner} -> ok;
         {error, {already_started, _Owner}} -> {error, already_started};
         %% The supervisor adds the child to the reason.
-        {error, {Reason, _Child}} -> {error, Reason}
+        {error, {{shutdown, Reason}, _Child}} -> {error, Reason}
     end.
 
 %% Drains the pools, all at the same time and each up to its deadline, and ends them; a last report

@@ -7,20 +7,22 @@
 -behaviour(application).
 
 -export([start/2, stop/1]).
--export([runtime_threads/0]).
 
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
     case not_ours() of
-        [] -> start_runtime();
+        [] -> start_checked(event_pusher_env:check());
         Others -> {error, #{what => event_pusher_modules_of_others, modules => Others,
                             text => <<"The folder of event_pusher has to be the first in the code "
                                       "path that has these modules: start the server with -pa">>}}
     end.
 
+start_checked(ok) -> start_runtime();
+start_checked({error, Reason}) -> {error, Reason}.
+
 -spec start_runtime() -> {ok, pid()} | {error, term()}.
 start_runtime() ->
-    case event_pusher_nif:start_runtime(runtime_threads()) of
+    case event_pusher_nif:start_runtime(event_pusher_env:get(runtime_threads)) of
         ok -> event_pusher_sup:start_link();
         {error, Reason} -> {error, {runtime, Reason}}
     end.
@@ -40,10 +42,3 @@ folder(Beam) ->
 -spec stop(term()) -> ok.
 stop(_State) ->
     event_pusher_nif:stop_runtime().
-
--spec runtime_threads() -> pos_integer().
-runtime_threads() ->
-    case application:get_env(event_pusher, runtime_threads, undefined) of
-        undefined -> max(2, erlang:system_info(schedulers_online) div 2);
-        Threads when is_integer(Threads), Threads > 0 -> Threads
-    end.

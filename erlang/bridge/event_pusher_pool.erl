@@ -56,12 +56,13 @@ init({Name, Hidden, ReportTo}) ->
                 name => Name,
                 pool => Pool,
                 drain_timeout_ms => Drain,
-                interval_ms => application:get_env(event_pusher, report_interval_ms, 5000),
+                interval_ms => event_pusher_env:get(report_interval_ms),
                 report_to => ReportTo,
                 previous => at_start(event_pusher_nif:stats(Pool))
             })};
+        %% As a shutdown, or the refusal would be told in a crash report, and by the caller once more.
         {error, Reason} ->
-            {stop, Reason}
+            {stop, {shutdown, Reason}}
     end.
 
 -spec handle_call(term(), gen_server:from(), state()) -> {reply, ok | {error, unknown}, state()}.
@@ -99,14 +100,15 @@ close_leftover(Name, ReportTo) ->
             ok
     end.
 
-%% The stack trace of a bad argument would show the settings.
+%% A stack trace would show the settings.
 -spec start_native(event_pusher:settings()) ->
-    {ok, event_pusher_nif:pool()} | {error, not_running | bad_settings | [binary()]}.
+    {ok, event_pusher_nif:pool()} | {error, not_running | bad_settings | panic | [binary()]}.
 start_native(Settings) ->
     try
         event_pusher_nif:start_pool(Settings)
     catch
-        error:badarg -> {error, bad_settings}
+        error:badarg -> {error, bad_settings};
+        error:_ -> {error, panic}
     end.
 
 %% What was counted already is for the first report to tell.

@@ -42,14 +42,24 @@ start(Module, HostType, Start) ->
         Class:Reason:Stacktrace ->
             Module:stop(HostType),
             mongoose_instrument:tear_down(Module:instrumentation(HostType)),
-            erlang:raise(Class, Reason, Stacktrace)
+            %% The server logs both.
+            erlang:raise(Class, event_pusher_crash:outline(Reason),
+                         event_pusher_crash:places(Stacktrace))
     end.
 
+%% What is read when a module starts may have been changed since the application did.
 start_application() ->
     case application:ensure_all_started(event_pusher) of
-        {ok, _} -> ok;
-        {error, Reason} -> error(#{what => event_pusher_not_started, reason => Reason})
+        {ok, _} -> settings_are_good(event_pusher_env:check());
+        {error, Reason} -> error(#{what => event_pusher_not_started, reason => cause(Reason)})
     end.
+
+settings_are_good(ok) -> ok;
+settings_are_good({error, Error}) -> error(Error).
+
+%% Without what the application controller adds to it.
+cause({event_pusher, {Cause, {event_pusher_app, start, _Args}}}) -> Cause;
+cause(Reason) -> Reason.
 
 %% Options
 
@@ -266,23 +276,7 @@ isolate(Labels, Push, Otherwise) ->
     catch
         Class:Reason:Stacktrace ->
             ?LOG_ERROR(Labels#{what => event_pusher_event_failed, class => Class,
-                               reason => kind(Reason),
-                               stacktrace => [without_args(Entry) || Entry <- Stacktrace]}),
+                               reason => event_pusher_crash:kind(Reason),
+                               stacktrace => event_pusher_crash:places(Stacktrace)}),
             Otherwise
     end.
-
-%% Reasons and arguments hold the packet: only their kind is shown.
--spec kind(term()) -> term().
-kind(Reason) when is_atom(Reason) -> Reason;
-kind({bad_plugin_result, Callback}) -> {bad_plugin_result, Callback};
-kind(Reason) when is_tuple(Reason), is_atom(element(1, Reason)) -> element(1, Reason);
-kind(#{what := What}) when is_atom(What) -> What;
-kind(_Reason) -> other.
-
-without_args({M, F, Args, Location}) when is_list(Args) ->
-    {M, F, length(Args), without_error_info(Location)};
-without_args({M, F, Arity, Location}) ->
-    {M, F, Arity, without_error_info(Location)}.
-
-without_error_info(Location) ->
-    [Item || {Key, _} = Item <- Location, Key =:= file orelse Key =:= line].

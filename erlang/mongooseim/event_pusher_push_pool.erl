@@ -167,7 +167,7 @@ init({HostType, #{drain_timeout_ms := Drain} = Limits}) ->
     {ok, look_later(#{host_type => HostType,
                       queue => Queue,
                       drain_timeout_ms => Drain,
-                      interval_ms => application:get_env(event_pusher, report_interval_ms, 5000),
+                      interval_ms => event_pusher_env:get(report_interval_ms),
                       previous => report(Queue)})}.
 
 -spec handle_call(term(), gen_server:from(), state()) -> {reply, ok | {error, unknown}, state()}.

@@ -11,7 +11,7 @@
 %% API
 -export([push_event/2]).
 %% Option processor
--export([accept_old_spelling/1]).
+-export([accept_old_spelling/2]).
 
 -export_type([event/0, metadata/0, push_event_acc/0, push_event_params/0]).
 
@@ -49,11 +49,12 @@ config_spec() ->
                             || Backend <- ?BACKENDS]),
     Old = #section{items = Items#{<<"http">> := mod_event_pusher_http:old_config_spec()}},
     #section{items = Items#{<<"backend">> => Old},
-             process = fun ?MODULE:accept_old_spelling/1}.
+             process = fun ?MODULE:accept_old_spelling/2}.
 
 %% Older manuals have [modules.mod_event_pusher.backend.sns] where today's have no `backend'.
--spec accept_old_spelling(gen_mod:module_opts()) -> gen_mod:module_opts().
-accept_old_spelling(#{backend := Old} = Opts) ->
+-spec accept_old_spelling(event_pusher_config:path(), gen_mod:module_opts()) ->
+    gen_mod:module_opts() | event_pusher_config:errors().
+accept_old_spelling(Path, #{backend := Old} = Opts) ->
     New = maps:remove(backend, Opts),
     case maps:keys(maps:with(maps:keys(Old), New)) of
         [] ->
@@ -64,11 +65,12 @@ accept_old_spelling(#{backend := Old} = Opts) ->
                            text => iolist_to_binary(["Write ", lists:join(", ", Renamed)])}),
             maps:merge(New, Old);
         Twice ->
-            error(#{what => backend_configured_twice, backends => Twice,
-                    text => <<"A backend may be in [modules.mod_event_pusher] or in its older form "
-                              "[modules.mod_event_pusher.backend], not in both">>})
+            Text = io_lib:format("~ts: a backend may be in [modules.mod_event_pusher] or in its "
+                                 "older form [modules.mod_event_pusher.backend], not in both",
+                                 [lists:join(", ", [atom_to_list(Backend) || Backend <- Twice])]),
+            event_pusher_config:refuse(Path, backend_configured_twice, Text)
     end;
-accept_old_spelling(Opts) ->
+accept_old_spelling(_Path, Opts) ->
     Opts.
 
 -spec supported_features() -> [dynamic_domains].

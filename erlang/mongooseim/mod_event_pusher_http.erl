@@ -9,7 +9,7 @@
 %% Hook handler
 -export([push_event/3]).
 %% Option processors
--export([fix_path/1, old_config_spec/0, handler_in_list/1]).
+-export([fix_path/1, unique_handlers/2, old_config_spec/0, handler_in_list/1]).
 %% Called by the owners of the pools
 -export([report/4]).
 
@@ -52,7 +52,7 @@ start(HostType, Opts) ->
 
 start_pools(HostType, #{handlers := Options} = Opts) ->
     Handlers = handlers(HostType, Options),
-    Pools = [outgoing_pool(HostType, Handler) || Handler <- Options],
+    Pools = [outgoing_pool(HostType, Handler) || Handler <- Handlers],
     persistent_term:put(?KEY(HostType), Handlers),
     lists:foreach(fun({Handler, Pool}) -> start_pool(Handler, Pool, Opts, Handlers) end,
                   lists:zip(Handlers, Pools)).
@@ -69,7 +69,8 @@ hooks(HostType) ->
 
 -spec config_spec() -> #section{}.
 config_spec() ->
-    #section{items = #{<<"handlers">> => #list{items = handler_spec(), validate = unique},
+    #section{items = #{<<"handlers">> => #list{items = handler_spec(),
+                                                   process = fun ?MODULE:unique_handlers/2},
                        <<"queue">> => event_pusher_backend:queue_spec()},
              defaults = #{<<"handlers">> => []}}.
 
@@ -95,6 +96,11 @@ handler_spec() ->
              defaults = #{<<"pool_name">> => http_pool,
                           <<"path">> => <<>>,
                           <<"callback_module">> => mod_event_pusher_http_defaults}}.
+
+%% Not as `validate', because the error would show them, and a path may have a token in it.
+-spec unique_handlers(event_pusher_config:path(), [map()]) -> [map()] | event_pusher_config:errors().
+unique_handlers(Path, Handlers) ->
+    event_pusher_config:unique("handlers", Path, Handlers).
 
 -spec handler_in_list(map()) -> gen_mod:module_opts().
 handler_in_list(Handler) ->
@@ -181,15 +187,16 @@ names(Handlers) ->
 labels(HostType, Tag) ->
     #{host_type => HostType, pool_type => http, pool_tag => Tag}.
 
--spec outgoing_pool(mongooseim:host_type(), map()) -> event_pusher_outgoing:pool().
-outgoing_pool(HostType, #{pool_name := Tag} = Handler) ->
+-spec outgoing_pool(mongooseim:host_type(), handler()) -> event_pusher_outgoing:pool().
+outgoing_pool(HostType, #{name := {http, _, Number}, labels := #{pool_tag := Tag}}) ->
     case event_pusher_outgoing:find(http, HostType, Tag) of
         {ok, Pool} ->
             Pool;
         {error, not_configured} ->
             Text = io_lib:format("The handler needs a section [outgoing_pools.http.~ts]", [Tag]),
             error(#{what => event_pusher_http_pool_not_configured, host_type => HostType,
-                    pool_name => Tag, handler => Handler, text => iolist_to_binary(Text)})
+                    pool_name => Tag, handler => Number,
+                    text => unicode:characters_to_binary(Text)})
     end.
 
 -spec start_pool(handler(), event_pusher_outgoing:pool(), gen_mod:module_opts(), [handler()]) -> ok.

@@ -218,7 +218,7 @@ target(HostType, Exchanges, GivenConnOpts) ->
       confirms => Confirms,
       tls => event_pusher_outgoing:tls(is_map_key(tls, ConnOpts), ConnOpts),
       reconnect_delay_ms => maps:get(delay, Reconnect, 2000),
-      reconnect_max_ms => application:get_env(event_pusher, reconnect_max_ms, 30000),
+      reconnect_max_ms => event_pusher_env:get(reconnect_max_ms),
       exchanges => [{atom_to_binary(Section), Name, Type, Durable}
                     || Section <- ?EXCHANGES,
                        #{name := Name, type := Type, durable := Durable}

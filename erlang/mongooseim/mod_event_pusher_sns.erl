@@ -7,6 +7,8 @@
 -export([start/2, stop/1, hooks/1, config_spec/0, supported_features/0, instrumentation/1]).
 %% Hook handler
 -export([push_event/3]).
+%% Option processor
+-export([require_keys/2]).
 %% For code that publishes by itself
 -export([try_publish/5]).
 
@@ -32,6 +34,7 @@
                         topics := #{presence | pm | muc => {topic_arn(), binary()}}}.
 
 -define(KEY(HostType), {?MODULE, HostType}).
+-define(REQUIRED, [sns_host, region, access_key_id, secret_access_key, account_id]).
 -define(CONNECT_TIMEOUT_MS, 5000).
 -define(REQUEST_TIMEOUT_MS, 10000).
 %% Receivers with raw delivery lose a message that has more.
@@ -104,12 +107,17 @@ config_spec() ->
                            #option{type = integer, validate = non_negative},
                        <<"publish_batch">> => #option{type = boolean},
                        <<"queue">> => event_pusher_backend:queue_spec()},
-             required = [<<"sns_host">>, <<"region">>, <<"access_key_id">>,
-                         <<"secret_access_key">>, <<"account_id">>],
+             %% Not as `required', because the error would show the others.
+             process = fun ?MODULE:require_keys/2,
              defaults = #{<<"plugin_module">> => mod_event_pusher_sns_defaults,
                           <<"pool_size">> => 100,
                           <<"publish_retry_count">> => 2,
                           <<"publish_retry_time_ms">> => 50}}.
+
+-spec require_keys(event_pusher_config:path(), gen_mod:module_opts()) ->
+    gen_mod:module_opts() | event_pusher_config:errors().
+require_keys(Path, Opts) ->
+    event_pusher_config:require(?REQUIRED, Path, Opts).
 
 -spec supported_features() -> [dynamic_domains].
 supported_features() ->

@@ -189,14 +189,14 @@ push(0, _Hook) -> ok;
 push(Count, Hook) -> Hook(), push(Count - 1, Hook).
 
 bare_rate(Kind, #{url := Url}, Body, Connections) ->
-    Numbers = [Connections, ?REQUESTS, event_pusher_app:runtime_threads()],
+    Numbers = [Connections, ?REQUESTS, event_pusher_env:get(runtime_threads)],
     bare("event_pusher_bench", fun(BodyFile) ->
         [atom_to_list(Kind), Url, os:getenv("SSL_CERT_FILE"), BodyFile | Numbers]
     end, Body).
 
 bare_amqp_rate(#{username := User, password := Password, port := Port}, Connections, Window) ->
     Uri = ["amqp://", User, $:, Password, "@127.0.0.1:", integer_to_list(Port), "/%2f"],
-    Numbers = [Connections, Window, ?REQUESTS, event_pusher_app:runtime_threads()],
+    Numbers = [Connections, Window, ?REQUESTS, event_pusher_env:get(runtime_threads)],
     bare("bare_amqp", fun(BodyFile) -> [Uri, "chat_msg", BodyFile | Numbers] end, json_body()).
 
 bare(Program, Args, Body) ->

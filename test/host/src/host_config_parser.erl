@@ -187,9 +187,16 @@ format(Items, map) ->
                     text => text("expected each key once, got again: ~0tp", [Duplicates])})
     end.
 
-post_process(Path, Value, #section{process = Process}) -> {ok, apply_all(Process, Path, Value)};
-post_process(Path, Value, #list{process = Process}) -> {ok, apply_all(Process, Path, Value)};
-post_process(Path, Value, #option{process = Process}) -> {ok, apply_all(Process, Path, Value)}.
+post_process(Path, Value, #section{process = Process}) -> processed(Process, Path, Value);
+post_process(Path, Value, #list{process = Process}) -> processed(Process, Path, Value);
+post_process(Path, Value, #option{process = Process}) -> processed(Process, Path, Value).
+
+%% A process function may give errors in the place of a value. They stay as they are.
+processed(Process, Path, Value) ->
+    case apply_all(Process, Path, Value) of
+        [#{what := _, class := error} | _] = Errors -> {errors, Errors};
+        Processed -> {ok, Processed}
+    end.
 
 apply_all(Functions, Path, Value) when is_list(Functions) ->
     lists:foldl(fun(Function, V) -> apply_all(Function, Path, V) end, Value, Functions);
