@@ -77,8 +77,12 @@ flush(Receiver) ->
 init({Script, Arguments}) ->
     process_flag(trap_exit, true),
     Python = python(),
-    Args = ["-B", find("test/receivers/" ++ Script) | Arguments],
-    try open_port({spawn_executable, Python}, [{args, Args}, {line, 65536}, binary, exit_status]) of
+    Program = [Python, "-B", find("test/receivers/" ++ Script) | Arguments],
+    %% The end of its input tells the program that the VM has ended, and the signal interrupts what
+    %% keeps it from reading.
+    Args = ["--pdeathsig", "TERM" | Program],
+    Settings = [{args, Args}, {line, 65536}, binary, exit_status],
+    try open_port({spawn_executable, os:find_executable("setpriv")}, Settings) of
         Port -> await_ready(#{port => Port, info => #{}, line => [], asked => queue:new(),
                               arrived => queue:new(), waiters => []})
     catch
