@@ -1,7 +1,7 @@
 -module(host_metrics).
 -moduledoc "What tests read instead of a metrics server; a test can wait here for a value to come.".
 
--export([total/3, gauge/3, values/3, await/2, await/3]).
+-export([total/3, gauge/3, values/3, latest/0, await/2, await/3]).
 -export([create_tables/0, record/4]).
 
 -define(TOTALS, host_metrics_totals).
@@ -28,6 +28,11 @@ gauge(Event, Labels, Metric) ->
 -spec values(event(), labels(), Metric :: atom()) -> [number()].
 values(Event, Labels, Metric) ->
     [Value || {_Key, Value} <- ets:lookup(?VALUES, {Event, Labels, Metric})].
+
+%% Of all counters, spirals and gauges.
+-spec latest() -> #{{event(), labels(), Metric :: atom()} => number()}.
+latest() ->
+    maps:from_list(ets:tab2list(?TOTALS)).
 
 latest(Key, Default) ->
     case ets:lookup(?TOTALS, Key) of
