@@ -92,7 +92,7 @@ nearly_valid_settings_never_crash_the_vm(Config) ->
 
 http_target() ->
     #{target => http, host => <<"https://127.0.0.1:1">>, path_prefix => <<"/">>, path => <<"x">>,
-      tls => tls(), connect_timeout_ms => 5000, request_timeout_ms => 1000}.
+      tls => tls(), http2 => true, connect_timeout_ms => 5000, request_timeout_ms => 1000}.
 
 rabbit_target() ->
     #{target => rabbit, host => <<"127.0.0.1">>, port => 1, username => <<"u">>,

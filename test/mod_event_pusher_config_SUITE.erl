@@ -12,7 +12,7 @@
          both_spellings_of_http_handlers_mean_the_same/1,
          two_equal_http_handlers_are_an_error/1,
          one_leading_slash_of_a_path_is_dropped/1,
-         handlers_may_say_how_they_retry/1,
+         handlers_may_say_how_they_retry/1, handlers_may_choose_the_version_of_http/1,
          absent_exchanges_of_rabbit_stay_absent/1,
          rabbit_may_have_its_own_connection/1,
          each_bad_value_of_http_and_rabbit_is_named/1,
@@ -109,6 +109,14 @@ handlers_may_say_how_they_retry(Config) ->
                    queue := #{max_events := 10}},
                  module_opts(mod_event_pusher_http, Toml, Config)).
 
+%% Confirms both values, and that nothing is there by default.
+handlers_may_choose_the_version_of_http(Config) ->
+    [?assertMatch(#{handlers := [#{http_version := Version}]},
+                  module_opts(mod_event_pusher_http,
+                              ["[[modules.mod_event_pusher.http.handlers]]\nhttp_version = \"",
+                               Text, "\""], Config))
+     || {Text, Version} <- [{"auto", auto}, {"1.1", '1.1'}]].
+
 %% Confirms that handlers are compared after processing.
 two_equal_http_handlers_are_an_error(Config) ->
     Toml = "[modules.mod_event_pusher.http]\nhandlers = [{path = \"/a\"}, {path = \"a\"}]",
@@ -159,6 +167,8 @@ rabbit_may_have_its_own_connection(Config) ->
 each_bad_value_of_http_and_rabbit_is_named(Config) ->
     Bad = [{"http", "handlers = [{retry_count = -1}]"},
            {"http", "handlers = [{retry_time_ms = \"soon\"}]"},
+           {"http", "handlers = [{http_version = \"2\"}]"},
+           {"http", "handlers = [{http_version = 1.1}]"},
            {"http", "handlers = [{callback_module = \"no_such_module\"}]"},
            {"http", "queue.max_bytes = 0"},
            {"rabbit", "connection.port = 70000"},

@@ -37,6 +37,7 @@
     path_prefix := binary(),
     path := binary(),
     tls := tls() | none,
+    http2 := boolean(),
     connect_timeout_ms := pos_integer(),
     request_timeout_ms := non_neg_integer()
 } | #{

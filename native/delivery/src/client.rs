@@ -1,79 +1,106 @@
 //! The HTTP client of the targets: keep-alive, time limits, TLS by rustls; no redirects, no proxy.
+//!
+//! It stands on the connections of hyper and h2, as reqwest does, with a pool of its own. reqwest
+//! opens one connection of HTTP/2, however few requests the receiver takes at a time, and lets the
+//! time limit run while a request waits for its turn. It does not tell a connection that was kept
+//! from a fresh one, so an attempt is lost with each that has died meanwhile. And it gives back no
+//! status where it cannot read what follows.
+//!
+//! A request whose connection turns out to be dead is sent once more, over another one, within the
+//! same attempt. That is not done where a time limit ended it, or where anything came back: the
+//! receiver may have it.
 
-mod tls_name;
+mod answer;
+mod connector;
+mod http1;
+mod http2;
+mod pool;
+mod post;
+mod wire;
 
-use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HOST;
-use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder};
+use bytes::Bytes;
+use http::HeaderMap;
 use rustls::crypto::ring::default_provider;
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use thiserror::Error;
 use url::Url;
 
-use crate::outcome::{self, Failure};
-pub use tls_name::TlsName;
+use crate::outcome::Failure;
+pub use answer::Answer;
+use connector::Connector;
+use pool::{Limits, Pool};
+use post::Place;
 
 /// How to connect.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// How long a connection may take to be made, TLS included.
+    /// How long a connection may take to be made, TLS included; and no longer than a request.
     pub connect_timeout: Duration,
-    /// How long a whole request may take, from the connection to the last byte of the answer.
+    /// How long a request may take, from when it has a connection to the last byte of the answer.
     pub request_timeout: Duration,
-    /// How many idle connections to keep per receiver.
+    /// How many idle connections to keep.
     pub idle_connections: usize,
     /// How to make TLS connections, from [`client_config`](crate::client_config). Without it, no
     /// certificate is accepted, so that there is only plain HTTP.
     pub tls: Option<ClientConfig>,
     /// Whether to speak HTTP/2 with a receiver that prefers it in the TLS handshake.
     pub http2: bool,
-    /// Another name that a receiver has in TLS. HTTP/2 is not spoken then, because it has no
-    /// header for the host.
-    pub tls_name: Option<TlsName>,
 }
 
-/// Makes requests. A clone shares the connections.
-#[derive(Clone, Debug)]
+/// Posts to one URL.
 pub struct HttpClient {
-    client: Client,
-    tls_name: Option<TlsName>,
+    place: Place,
+    pool: Arc<Pool>,
 }
 
-/// The client cannot be made.
-#[derive(Debug, Error)]
-#[error("http client: {0}")]
-pub struct ClientError(#[from] reqwest::Error);
+// === impl HttpClient ===
 
-/// Makes a client. Nothing is connected yet.
-///
-/// # Errors
-///
-/// See [`ClientError`].
-pub fn http_client(settings: &ClientSettings) -> Result<HttpClient, ClientError> {
-    let mut tls = settings.tls.clone().unwrap_or_else(trust_nobody);
-    let mut builder = Client::builder();
-    if let Some(tls_name) = &settings.tls_name {
-        builder = builder.dns_resolver(tls_name.clone());
+impl HttpClient {
+    /// A client for this URL. Nothing is connected yet. `tls_name` is the name that the receiver
+    /// has in TLS, if it is not the host of the URL.
+    pub fn new(
+        url: &Url,
+        tls_name: Option<ServerName<'static>>,
+        settings: &ClientSettings,
+    ) -> Self {
+        let mut tls = settings.tls.clone().unwrap_or_else(trust_nobody);
+        let http2 = settings.http2 && url.scheme() == "https";
+        if http2 {
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        let limits = Limits {
+            opening: settings.connect_timeout.min(settings.request_timeout),
+            answer: settings.request_timeout,
+        };
+        let connector = Connector::new(url, tls, tls_name, limits.opening);
+        let pool = Pool::new(connector, limits, settings.idle_connections, http2);
+        Self { place: Place::new(url), pool: Arc::new(pool) }
     }
-    if settings.http2 && settings.tls_name.is_none() {
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    } else {
-        builder = builder.http1_only();
+
+    /// Makes a `POST` request and reads the answer. The client adds what belongs to the connection,
+    /// and says who sends it.
+    ///
+    /// # Errors
+    ///
+    /// There was no answer, or the request cannot be sent.
+    pub async fn post(&self, headers: HeaderMap, body: Bytes) -> Result<Answer, Failure> {
+        let post = self.place.post(headers, body)?;
+        let result = match self.pool.exchange(&post).await {
+            Err(broken) if broken.free => self.pool.exchange(&post).await,
+            result => result,
+        };
+        result.map_err(|broken| broken.failure)
     }
-    let client = builder
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .redirect(Policy::none())
-        .connect_timeout(settings.connect_timeout)
-        .timeout(settings.request_timeout)
-        .pool_max_idle_per_host(settings.idle_connections)
-        .user_agent(concat!("event_pusher/", env!("CARGO_PKG_VERSION")))
-        .build()?;
-    Ok(HttpClient { client, tls_name: settings.tls_name.clone() })
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").finish_non_exhaustive()
+    }
 }
 
 fn trust_nobody() -> ClientConfig {
@@ -82,30 +109,4 @@ fn trust_nobody() -> ClientConfig {
         .expect("ring has suites for every version")
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth()
-}
-
-/// A request that got no whole answer: worth another try, whatever happened to it.
-pub(crate) fn transport_failure(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() {
-        let what = if error.is_connect() { "connect timeout" } else { "request timeout" };
-        return Failure::transient(what);
-    }
-    // The innermost cause names the fact; what is around it repeats the URL.
-    let mut cause: &dyn Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    Failure::transient(outcome::cause(&cause.to_string()))
-}
-
-// === impl HttpClient ===
-
-impl HttpClient {
-    /// Begins a POST request.
-    pub fn post(&self, url: &Url) -> RequestBuilder {
-        match self.tls_name.as_ref().and_then(|tls_name| tls_name.instead_of(url)) {
-            Some((renamed, authority)) => self.client.post(renamed).header(HOST, authority),
-            None => self.client.post(url.clone()),
-        }
-    }
 }

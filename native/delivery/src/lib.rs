@@ -24,7 +24,6 @@
 #![forbid(unsafe_code)]
 
 mod client;
-#[allow(dead_code, reason = "the targets still connect through their clients")]
 mod dial;
 mod limit;
 mod link;
@@ -41,7 +40,7 @@ mod sigv4;
 mod target;
 mod tls;
 
-pub use client::{ClientError, ClientSettings, HttpClient, TlsName, http_client};
+pub use client::{Answer, ClientSettings, HttpClient};
 pub use limit::Limit;
 pub use link::{Link, LinkState, LinkStatus};
 pub use message::{Accepted, Attribute, AttributeValue, Message};

@@ -10,8 +10,10 @@ mod web;
 
 use std::time::Duration;
 
-use event_pusher_delivery::{ClientSettings, Sni, TlsName, TlsOptions, client_config, http_client};
-use url::{Host, Url};
+use event_pusher_delivery::{ClientSettings, Failure, HttpClient, TlsOptions, client_config};
+use http::HeaderMap;
+use rustls::pki_types::ServerName;
+use url::Url;
 use web::Web;
 
 fn settings(web: &Web) -> ClientSettings {
@@ -22,13 +24,19 @@ fn settings(web: &Web) -> ClientSettings {
         idle_connections: 1,
         tls: Some(client_config(&options).unwrap()),
         http2: false,
-        tls_name: None,
     }
 }
 
-async fn answer(settings: &ClientSettings, url: &str) -> String {
-    let client = http_client(settings).unwrap();
-    client.post(&Url::parse(url).unwrap()).body("body").send().await.unwrap().text().await.unwrap()
+/// The text of the answer to a request at this URL, whose receiver has this name in TLS.
+async fn answer(
+    settings: &ClientSettings,
+    url: &str,
+    name: Option<&str>,
+) -> Result<String, Failure> {
+    let name = name.map(|name| ServerName::try_from(name.to_owned()).unwrap());
+    let client = HttpClient::new(&Url::parse(url).unwrap(), name, settings);
+    let answer = client.post(HeaderMap::new(), "body".into()).await?;
+    Ok(String::from_utf8(answer.body?).unwrap())
 }
 
 #[tokio::test]
@@ -37,46 +45,52 @@ async fn http2_is_spoken_where_it_is_wanted() {
     let url = web.url("localhost");
     let told = |version| format!("{version} {} localhost", web.authority("localhost"));
     let wanted = ClientSettings { http2: true, ..settings(&web) };
-    assert_eq!(answer(&wanted, &url).await, told("HTTP/2.0"));
-    assert_eq!(answer(&settings(&web), &url).await, told("HTTP/1.1"));
+    assert_eq!(answer(&wanted, &url, None).await.unwrap(), told("HTTP/2.0"));
+    assert_eq!(answer(&settings(&web), &url, None).await.unwrap(), told("HTTP/1.1"));
 }
 
 #[tokio::test]
 async fn a_receiver_may_have_another_name_in_tls_than_in_its_url() {
     let web = Web::start("other.example").await;
     for host in ["localhost", "127.0.0.1"] {
-        let name = TlsName::new(Host::parse(host).unwrap(), "other.example").unwrap();
-        // HTTP/2 would lose the host.
-        let settings = ClientSettings { tls_name: Some(name), http2: true, ..settings(&web) };
-        let told = format!("HTTP/1.1 {} other.example", web.authority(host));
-        assert_eq!(answer(&settings, &web.url(host)).await, told);
+        for (http2, version) in [(false, "HTTP/1.1"), (true, "HTTP/2.0")] {
+            let settings = ClientSettings { http2, ..settings(&web) };
+            let told = format!("{version} {} other.example", web.authority(host));
+            let answer = answer(&settings, &web.url(host), Some("other.example")).await;
+            assert_eq!(answer.unwrap(), told);
+        }
     }
 }
 
 #[tokio::test]
 async fn a_receiver_has_to_prove_the_other_name() {
     let web = Web::start("localhost").await;
-    let name = TlsName::new(Host::Domain("localhost".to_owned()), "other.example").unwrap();
-    let client = http_client(&ClientSettings { tls_name: Some(name), ..settings(&web) }).unwrap();
-    let url = Url::parse(&web.url("localhost")).unwrap();
-    let error = client.post(&url).send().await.unwrap_err();
-    assert!(format!("{error:?}").contains("NotValidForName"), "{error:?}");
+    let answer = answer(&settings(&web), &web.url("localhost"), Some("other.example")).await;
+    let error = answer.unwrap_err().to_string();
+    assert!(error.contains("not valid for name"), "{error}");
+}
+
+/// Lets time pass, while nothing is under way.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 #[tokio::test]
-async fn the_name_of_the_options_is_the_one_to_send() {
-    let web = Web::start("other.example").await;
-    let options = TlsOptions {
-        cacertfile: web.ca.path(),
-        sni: Sni::Name("other.example".into()),
-        ..TlsOptions::default()
-    };
-    let host = Host::Domain("localhost".to_owned());
-    let settings = ClientSettings {
-        tls: Some(client_config(&options).unwrap()),
-        tls_name: options.server_name().map(|name| TlsName::new(host, name).unwrap()),
-        ..settings(&web)
-    };
-    let told = format!("HTTP/1.1 {} other.example", web.authority("localhost"));
-    assert_eq!(answer(&settings, &web.url("localhost")).await, told);
+async fn a_connection_is_closed_after_some_minutes_of_use_and_after_90_seconds_without() {
+    for http2 in [false, true] {
+        for (pause, times, wanted) in [(60, 1, 1), (60, 4, 2), (100, 1, 2)] {
+            let web = Web::start("localhost").await;
+            let settings = ClientSettings { http2, ..settings(&web) };
+            let url = Url::parse(&web.url("localhost")).unwrap();
+            let client = HttpClient::new(&url, None, &settings);
+            for _ in 0..times {
+                client.post(HeaderMap::new(), "body".into()).await.unwrap();
+                pass(Duration::from_secs(pause)).await;
+            }
+            client.post(HeaderMap::new(), "body".into()).await.unwrap();
+            assert_eq!(web.connections(), wanted, "HTTP/2: {http2}, {times} pauses of {pause} s");
+        }
+    }
 }

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use event_pusher_delivery::{
-    ClientSettings, Exchange, HttpClient, HttpSettings, HttpTarget, InvalidSettings, Limit, Pool,
-    PoolSettings, RabbitLogin, RabbitSettings, RabbitTarget, RetrySettings, Sni, SnsSettings,
-    SnsTarget, TlsName, TlsOptions, VerifyMode, client_config, http_client,
+    ClientSettings, Exchange, HttpSettings, HttpTarget, InvalidSettings, Limit, Pool, PoolSettings,
+    RabbitLogin, RabbitSettings, RabbitTarget, RetrySettings, Sni, SnsSettings, SnsTarget,
+    TlsOptions, VerifyMode, client_config,
 };
 use rustler::{Atom, Decoder, Error, NifResult, Term};
 use tokio::runtime::Handle;
@@ -102,10 +102,10 @@ fn sns(term: Term<'_>, workers: usize) -> Checked<SnsTarget> {
     let mut complaints = InvalidSettings::default();
     let settings = complaints.keep(settings);
     let tls = settings.as_ref().is_none_or(SnsSettings::is_https).then(TlsOptions::default);
-    let client = ClientFor { tls: tls.as_ref(), http2: false, tls_name: None, workers };
+    let client = ClientFor { tls: tls.as_ref(), http2: false, workers };
     let client = complaints.keep(client.decode(term)?);
     let (Some(settings), Some(client)) = (settings, client) else { return Ok(Err(complaints)) };
-    Ok(Ok(SnsTarget::new(settings, client)))
+    Ok(Ok(SnsTarget::new(settings, &client)))
 }
 
 fn http(term: Term<'_>, workers: usize) -> Checked<HttpTarget> {
@@ -118,11 +118,11 @@ fn http(term: Term<'_>, workers: usize) -> Checked<HttpTarget> {
     );
     let mut complaints = InvalidSettings::default();
     let settings = complaints.keep(settings);
-    let tls_name = settings.as_ref().and_then(HttpSettings::tls_name);
-    let client = ClientFor { tls: tls.as_ref(), http2: true, tls_name, workers };
+    let http2 = field(term, atoms::http2())?;
+    let client = ClientFor { tls: tls.as_ref(), http2, workers };
     let client = complaints.keep(client.decode(term)?);
     let (Some(settings), Some(client)) = (settings, client) else { return Ok(Err(complaints)) };
-    Ok(Ok(HttpTarget::new(settings, client)))
+    Ok(Ok(HttpTarget::new(settings, &client)))
 }
 
 /// What a client has to be, beside the time limits that are in the term.
@@ -130,12 +130,11 @@ struct ClientFor<'a> {
     /// Not where there is plain HTTP only, which needs no authorities.
     tls: Option<&'a TlsOptions>,
     http2: bool,
-    tls_name: Option<TlsName>,
     workers: usize,
 }
 
 impl ClientFor<'_> {
-    fn decode(self, term: Term<'_>) -> Checked<HttpClient> {
+    fn decode(self, term: Term<'_>) -> Checked<ClientSettings> {
         let mut complaints = InvalidSettings::default();
         let settings = ClientSettings {
             connect_timeout: millis(term, atoms::connect_timeout_ms())?,
@@ -143,15 +142,11 @@ impl ClientFor<'_> {
             idle_connections: self.workers,
             tls: self.tls.and_then(|options| complaints.keep(client_config(options))),
             http2: self.http2,
-            tls_name: self.tls_name,
         };
         if settings.request_timeout.is_zero() {
             complaints.complain("request_timeout", "at least 1 ms", 0);
         }
-        if !complaints.0.is_empty() {
-            return Ok(Err(complaints));
-        }
-        Ok(http_client(&settings).map_err(|error| InvalidSettings(vec![error.to_string()])))
+        Ok(complaints.into_result(settings))
     }
 }
 

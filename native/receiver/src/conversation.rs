@@ -101,7 +101,7 @@ async fn over_http2<S>(stream: S, connection: Connection, handler: Arc<impl Hand
 where
     S: Wire + Send + 'static,
 {
-    let streams = Streams::default();
+    let (streams, concurrent) = (Streams::default(), handler.streams());
     let over = Arc::new(Notify::new());
     let connection = Arc::new(connection);
     let service = service_fn(|request| {
@@ -116,8 +116,9 @@ where
             }
         }
     });
-    let http =
-        http2::Builder::new(streams.spawner()).serve_connection(TokioIo::new(stream), service);
+    let http = http2::Builder::new(streams.spawner())
+        .max_concurrent_streams(concurrent)
+        .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         // What goes wrong here is the client's affair.
         _ = streams.accompany(http) => (),

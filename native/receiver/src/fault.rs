@@ -12,11 +12,11 @@ use std::{
 
 /// How a server treats one request.
 ///
-/// Only `Pass`, `Slow`, `HalfAnswer`, `Chunked`, `FailEntries`, `DropEntry`, `WrongIds` and, for a
+/// Only `Pass`, `Slow`, `HalfAnswer`, `Raw`, `Chunked`, `FailEntries`, `DropEntry`, `WrongIds` and, for a
 /// single message, `NoBatch` process the request for real; the others never look at the message.
 /// Those four that speak of batches mean `Pass` to a receiver of webhooks.
 ///
-/// Over HTTP/2, `Reset`, `Close`, `HalfAnswer` and `NotHttp` all drop the connection with whatever
+/// Over HTTP/2, `Reset`, `Close`, `HalfAnswer`, `Raw` and `NotHttp` all drop the connection with whatever
 /// else is under way on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -32,6 +32,9 @@ pub enum Fault {
     Close,
     /// The request is processed, but its answer breaks off in the middle of the body.
     HalfAnswer,
+    /// The request is processed; its answer is these bytes, and then the connection is closed. It
+    /// has no word.
+    Raw(Vec<u8>),
     /// The request is processed after this long.
     Slow(Duration),
     /// No answer until the client gives up.

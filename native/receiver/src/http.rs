@@ -17,6 +17,8 @@ pub struct HttpConfig {
     pub tls: Option<TlsConfig>,
     /// Keep what arrives, to be read as [`HttpReceived`], and a log of it.
     pub capture: bool,
+    /// How many requests a client may have under way on one connection of HTTP/2.
+    pub streams: u32,
     /// How long every answer takes at least.
     pub delay: Duration,
     /// Threads that serve; one is plenty for tests.
@@ -52,6 +54,8 @@ pub struct HttpReceived {
     pub method: String,
     /// Path and query, as they were sent.
     pub target: String,
+    /// Whom it asked for: the header `Host`, or the pseudo-header of HTTP/2.
+    pub authority: Option<String>,
     /// The version of HTTP.
     pub version: Version,
     /// Headers in the order they were sent, but the values of one name together; names are in
@@ -72,9 +76,9 @@ pub struct HttpReceived {
 // === impl HttpConfig ===
 
 impl Default for HttpConfig {
-    /// Plain HTTP, keeping everything.
+    /// Plain HTTP, keeping everything; over HTTP/2, as many streams as hyper has by default.
     fn default() -> Self {
-        Self { tls: None, capture: true, delay: Duration::ZERO, threads: 1 }
+        Self { tls: None, capture: true, streams: 200, delay: Duration::ZERO, threads: 1 }
     }
 }
 

@@ -25,6 +25,11 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// A new connection; returns its id.
     fn connected(&self) -> u64;
 
+    /// How many requests a connection of HTTP/2 may have under way.
+    fn streams(&self) -> u32 {
+        200
+    }
+
     /// Answers a request, or ends its connection.
     fn handle(
         &self,

@@ -66,6 +66,10 @@ impl<T> Stage<T> {
             Fault::Close => return Err(Ending::Bytes(Bytes::new())),
             Fault::NotHttp => return Err(Ending::Bytes(Bytes::from_static(b"220 no HTTP\r\n"))),
             Fault::HalfAnswer => return Err(Ending::Bytes(half(&substance(process().1)))),
+            Fault::Raw(answer) => {
+                process();
+                return Err(Ending::Bytes(Bytes::copy_from_slice(answer)));
+            }
             Fault::Hang => std::future::pending().await,
             Fault::Garbage => (200, whole(Bytes::from_static(b"this is <no XML"))),
             Fault::HugeAnswer => (200, AnswerBody::flood()),

@@ -1,7 +1,6 @@
 //! HTTP: one `POST` per message, its attributes as headers.
 //!
-//! The status of the answer decides; its body is read for the sake of the connection, and not
-//! further than an answer can reasonably be.
+//! The status of the answer decides, whatever its body is.
 
 mod settings;
 
@@ -10,47 +9,35 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use reqwest::Response;
-use tokio::task::yield_now;
-use url::Url;
 
-use crate::client::{HttpClient, transport_failure};
+use crate::client::{ClientSettings, HttpClient};
 use crate::message::{Accepted, Attribute};
 use crate::outcome::Failure;
 use crate::retry_after::retry_after;
 use crate::target::Target;
 pub use settings::HttpSettings;
 
-/// What is read of an answer. Of a longer one the connection is given up instead.
-const ANSWER_LIMIT: usize = 64 * 1024;
-
 /// Posts to one URL.
 #[derive(Debug)]
 pub struct HttpTarget {
     client: HttpClient,
-    url: Url,
 }
 
 // === impl HttpTarget ===
 
 impl HttpTarget {
-    /// A target that posts to the URL of the settings through the given client.
-    pub fn new(settings: HttpSettings, client: HttpClient) -> Self {
-        Self { client, url: settings.url }
+    /// A target that posts to the URL of the settings.
+    pub fn new(settings: HttpSettings, client: &ClientSettings) -> Self {
+        Self { client: HttpClient::new(&settings.url, settings.tls_name, client) }
     }
 
     async fn post(&self, accepted: &Accepted) -> Result<(), Failure> {
         let body = Bytes::clone(&accepted.message.body);
-        let mut headers = headers(&accepted.message.attributes)?;
-        // The client says nothing about an empty body; some receivers insist on its length.
-        headers.insert(CONTENT_LENGTH, body.len().into());
-        let request = self.client.post(&self.url).headers(headers).body(body);
-        let response = request.send().await.map_err(|error| transport_failure(&error))?;
-        let result = verdict(response.status(), response.headers());
-        drain(response).await;
-        result
+        let headers = headers(&accepted.message.attributes)?;
+        let answer = self.client.post(headers, body).await?;
+        verdict(answer.status, &answer.headers)
     }
 }
 
@@ -64,21 +51,36 @@ impl Target for HttpTarget {
     }
 }
 
-/// The headers that the attributes stand for, in their order. Those about the connection are the
-/// client's own affair.
+/// The headers that the attributes stand for, in their order, without blanks around their values:
+/// these do not belong to them, <https://www.rfc-editor.org/rfc/rfc9110#section-5.5>, and HTTP/2
+/// forbids them. Those about the connection are the client's own affair.
 fn headers(attributes: &[Attribute]) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::with_capacity(attributes.len());
     for attribute in attributes {
         let name = HeaderName::from_bytes(attribute.name.as_bytes())
             .map_err(|_| Failure::permanent("a header has an invalid name"))?;
-        if matches!(name, CONNECTION | CONTENT_LENGTH | TRANSFER_ENCODING) {
+        if is_about_connection(&name) {
             continue;
         }
-        let value = HeaderValue::from_bytes(attribute.value.as_bytes())
+        let value = HeaderValue::from_bytes(trimmed(attribute.value.as_bytes()))
             .map_err(|_| Failure::permanent("a header has an invalid value"))?;
         headers.append(name, value);
     }
     Ok(headers)
+}
+
+/// What HTTP/2 forbids, and HTTP/1.1 has for one connection only,
+/// <https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2>.
+fn is_about_connection(name: &HeaderName) -> bool {
+    matches!(*name, CONNECTION | CONTENT_LENGTH | TE | TRANSFER_ENCODING | UPGRADE)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+fn trimmed(value: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let begin = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !blank(byte)).map_or(begin, |last| last + 1);
+    &value[begin..end]
 }
 
 /// What a status means, <https://www.rfc-editor.org/rfc/rfc9110#section-15>.
@@ -93,19 +95,6 @@ fn verdict(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
             Err(Failure::Transient { detail: detail.into(), retry_after })
         }
     }
-}
-
-/// Reads the rest of an answer, so that its connection can be used again. The time limit of the
-/// request holds for this, too.
-async fn drain(mut response: Response) {
-    let mut left = ANSWER_LIMIT;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let Some(rest) = left.checked_sub(chunk.len()) else { return };
-        left = rest;
-    }
-    // The task of the connection has to see the end as well. Without this, the next request would
-    // find the connection still taken and open another one.
-    yield_now().await;
 }
 
 #[cfg(test)]
@@ -147,9 +136,23 @@ mod tests {
         let given = [
             attribute("Content-Length", "7"),
             attribute("Connection", "close"),
-            attribute("TE", "x"),
+            attribute("Keep-Alive", "timeout=5"),
+            attribute("Proxy-Connection", "close"),
+            attribute("TE", "gzip"),
+            attribute("Transfer-Encoding", "chunked"),
+            attribute("Upgrade", "h2c"),
         ];
-        assert_eq!(headers(&given).unwrap().len(), 1);
+        assert!(headers(&given).unwrap().is_empty());
+    }
+
+    #[test]
+    fn blanks_around_a_value_do_not_belong_to_it() {
+        for (given, value) in
+            [("  a b \t", "a b"), ("a", "a"), ("\t ", ""), ("", ""), ("\u{a0}a", "\u{a0}a")]
+        {
+            let headers = headers(&[attribute("x", given)]).unwrap();
+            assert_eq!(headers["x"].as_bytes(), value.as_bytes(), "{given:?}");
+        }
     }
 
     #[test]

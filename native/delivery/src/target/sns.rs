@@ -12,10 +12,9 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::Response;
 use url::Url;
 
-use crate::client::{HttpClient, transport_failure};
+use crate::client::{ClientSettings, HttpClient};
 use crate::message::Accepted;
 use crate::outcome::Failure;
 use crate::sigv4::Signer;
@@ -29,9 +28,6 @@ const WEIGHT_LIMIT: usize = 256 * 1024;
 
 /// The most entries that a `PublishBatch` request may have.
 const BATCH_LIMIT: usize = 10;
-
-/// An answer is a few hundred bytes; for a batch, a few thousand.
-const ANSWER_LIMIT: usize = 64 * 1024;
 
 /// Publishes to the topics of one account; the destination of a message is a topic ARN.
 #[derive(Debug)]
@@ -50,10 +46,10 @@ type Answer<T> = Result<Result<T, Refusal>, Failure>;
 // === impl SnsTarget ===
 
 impl SnsTarget {
-    /// A target that sends through the given client.
-    pub fn new(settings: SnsSettings, client: HttpClient) -> Self {
+    /// A target that publishes as the settings say.
+    pub fn new(settings: SnsSettings, client: &ClientSettings) -> Self {
         Self {
-            client,
+            client: HttpClient::new(&settings.endpoint, None, client),
             signer: settings.signer,
             endpoint: settings.endpoint,
             batching: AtomicBool::new(settings.batching),
@@ -102,14 +98,14 @@ impl SnsTarget {
         self.signer
             .sign_post(self.endpoint.as_str(), &mut headers, form.as_bytes(), SystemTime::now())
             .map_err(|error| Failure::permanent(format!("cannot be signed: {error}")))?;
-        let request = self.client.post(&self.endpoint).headers(headers).body(Bytes::from(form));
-        let response = request.send().await.map_err(|error| transport_failure(&error))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let text = text(response).await?;
-        if status.is_success() {
-            read(&text).map(Ok).ok_or(Failure::transient("answer is not what SNS answers"))
+        let answer = self.client.post(headers, Bytes::from(form)).await?;
+        let text = text(answer.body);
+        if answer.status.is_success() {
+            read(&text?).map(Ok).ok_or(Failure::transient("answer is not what SNS answers"))
         } else {
-            Ok(Err(Refusal::read(status, &headers, &text)))
+            // Its status counts, whether or not the text can be read.
+            let text = text.unwrap_or_default();
+            Ok(Err(Refusal::read(answer.status, &answer.headers, &text)))
         }
     }
 }
@@ -132,14 +128,6 @@ impl Target for SnsTarget {
     }
 }
 
-/// The whole body of an answer, unless it is longer than any answer can be.
-async fn text(mut response: Response) -> Result<String, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| transport_failure(&error))? {
-        if body.len() + chunk.len() > ANSWER_LIMIT {
-            return Err(Failure::transient("answer is too long"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    String::from_utf8(body).map_err(|_| Failure::transient("answer is not UTF-8"))
+fn text(body: Result<Vec<u8>, Failure>) -> Result<String, Failure> {
+    String::from_utf8(body?).map_err(|_| Failure::transient("answer is not UTF-8"))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use event_pusher_delivery::{
     Attribute, AttributeValue, ClientSettings, HttpSettings, HttpTarget, Limit, Message, Pool,
-    PoolSettings, Report, TlsOptions, client_config, http_client,
+    PoolSettings, Report, TlsOptions, client_config,
 };
 use event_pusher_receiver::{Fault, HttpConfig, HttpServer, Stats};
 use tokio::runtime::Handle;
@@ -68,10 +68,9 @@ pub fn pool_to(url: &str, setup: Setup) -> Pool {
     let client = ClientSettings {
         tls: setup.tls.as_ref().map(|options| client_config(options).unwrap()),
         http2: setup.http2,
-        tls_name: http.tls_name(),
         ..client_settings(setup.workers, setup.request_timeout)
     };
-    let target = HttpTarget::new(http, http_client(&client).unwrap());
+    let target = HttpTarget::new(http, &client);
     let mut settings =
         PoolSettings { limit: setup.limit, ..pool_settings(setup.workers, setup.retries) };
     settings.retry.max = Duration::from_millis(20);

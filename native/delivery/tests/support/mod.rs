@@ -31,7 +31,6 @@ pub fn client_settings(workers: usize, request_timeout: Duration) -> ClientSetti
         idle_connections: workers,
         tls: None,
         http2: false,
-        tls_name: None,
     }
 }
 

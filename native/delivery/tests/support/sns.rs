@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use event_pusher_delivery::{
-    Attribute, ClientSettings, Message, Pool, SnsSettings, SnsTarget, http_client,
-};
+use event_pusher_delivery::{Attribute, ClientSettings, Message, Pool, SnsSettings, SnsTarget};
 use event_pusher_receiver::{SnsConfig, SnsServer};
 use rustls::ClientConfig;
 use tokio::runtime::Handle;
@@ -46,7 +44,7 @@ pub fn pool(server: &SnsServer, setup: Setup) -> Pool {
     let client =
         ClientSettings { tls: setup.tls, ..client_settings(setup.workers, setup.request_timeout) };
     let sns = SnsSettings::new(&endpoint, "eu-west-1", "AKIDEXAMPLE", setup.secret, setup.batching);
-    let target = SnsTarget::new(sns.unwrap(), http_client(&client).unwrap());
+    let target = SnsTarget::new(sns.unwrap(), &client);
     Pool::start(target, &pool_settings(setup.workers, setup.retries), &Handle::current())
 }
 

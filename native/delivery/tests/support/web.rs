@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -24,6 +25,7 @@ use crate::pem_file::PemFile;
 pub struct Web {
     pub ca: PemFile,
     address: SocketAddr,
+    connections: Arc<AtomicUsize>,
     _accepting: JoinSet<()>,
 }
 
@@ -36,8 +38,15 @@ impl Web {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, TlsAcceptor::from(Arc::new(config))));
-        Self { ca: PemFile::new(&ca_pem), address, _accepting: accepting }
+        let connections = Arc::default();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        accepting.spawn(accept(listener, acceptor, Arc::clone(&connections)));
+        Self { ca: PemFile::new(&ca_pem), address, connections, _accepting: accepting }
+    }
+
+    /// How many were made.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub fn authority(&self, host: &str) -> String {
@@ -68,9 +77,10 @@ fn certified(name: &str) -> (String, ServerConfig) {
     (authority.pem(), config)
 }
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor) {
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, count: Arc<AtomicUsize>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        count.fetch_add(1, Ordering::Relaxed);
         connections.spawn(serve(stream, acceptor.clone()));
     }
 }

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::{HeaderMap, Request, Response, body::Incoming, http::request::Parts};
+use hyper::{
+    HeaderMap, Request, Response,
+    body::Incoming,
+    header::HOST,
+    http::{request::Parts, uri::Authority},
+};
 
 use super::{HttpConfig, HttpReceived};
 use crate::{
@@ -16,6 +21,7 @@ use crate::{
 
 pub(crate) struct Service {
     capture: bool,
+    streams: u32,
     pub(crate) stage: Arc<Stage<HttpReceived>>,
 }
 
@@ -23,13 +29,18 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(config: &HttpConfig) -> Self {
-        Self { capture: config.capture, stage: Arc::new(Stage::new(config.delay)) }
+        let stage = Arc::new(Stage::new(config.delay));
+        Self { capture: config.capture, streams: config.streams, stage }
     }
 }
 
 impl Handler for Service {
     fn connected(&self) -> u64 {
         self.stage.journal.connect()
+    }
+
+    fn streams(&self) -> u32 {
+        self.streams
     }
 
     async fn handle(
@@ -62,6 +73,7 @@ fn received(connection: &Connection, head: Parts, body: Bytes, request: u64) -> 
     HttpReceived {
         method: head.method.to_string(),
         target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        authority: authority(&head),
         version: head.version,
         headers: headers(&head.headers),
         body,
@@ -70,6 +82,11 @@ fn received(connection: &Connection, head: Parts, body: Bytes, request: u64) -> 
         client_certificate: connection.client_certificate,
         server_name: connection.server_name.clone(),
     }
+}
+
+fn authority(head: &Parts) -> Option<String> {
+    let header = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    header.or(head.uri.authority().map(Authority::as_str)).map(str::to_owned)
 }
 
 fn headers(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {

@@ -1,15 +1,16 @@
 //! Checked settings of the HTTP target.
 
-use url::{Position, Url};
+use rustls::pki_types::ServerName;
+use url::{Host, Position, Url};
 
-use crate::client::TlsName;
 use crate::settings::InvalidSettings;
 
 /// Where to post.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
     pub(super) url: Url,
-    tls_name: Option<TlsName>,
+    /// The name of the receiver in TLS, if it is not that of the URL.
+    pub(super) tls_name: Option<ServerName<'static>>,
 }
 
 // === impl HttpSettings ===
@@ -42,17 +43,20 @@ impl HttpSettings {
                 complaints.complain("path", "the path of a URL", format_args!("{path:?}"));
                 Url::parse("http://invalid").expect("a valid URL")
             });
-        let tls_name = url
-            .host()
-            .zip(server_name)
-            .and_then(|(host, name)| complaints.keep(TlsName::new(host.to_owned(), name)));
+        let tls_name = server_name.and_then(|name| complaints.keep(tls_name(name)));
         complaints.into_result(Self { url, tls_name })
     }
+}
 
-    /// For the client that is to post there.
-    pub fn tls_name(&self) -> Option<TlsName> {
-        self.tls_name.clone()
-    }
+fn tls_name(name: &str) -> Result<ServerName<'static>, InvalidSettings> {
+    let domain = match Host::parse(name) {
+        Ok(Host::Domain(domain)) => ServerName::try_from(domain).ok(),
+        _ => None,
+    };
+    domain.ok_or_else(|| {
+        let (field, allowed) = ("tls.server_name_indication.host", "a host name");
+        InvalidSettings::one(field, allowed, format_args!("{name:?}"))
+    })
 }
 
 /// Scheme, host and port.
@@ -109,6 +113,18 @@ mod tests {
         assert_eq!(url("https://Example.com", "/", "x"), "https://example.com/x");
         assert_eq!(url("http://[::1]:8080/ignored?a", "/", "x"), "http://[::1]:8080/x");
         assert_eq!(url("https://user:pw@example.com:8443", "/", ""), "https://example.com:8443/");
+    }
+
+    #[test]
+    fn the_name_in_tls_has_to_be_a_host_name() {
+        let settings = |name| HttpSettings::new("https://h", "/", "", Some(name));
+        let name = settings("Other.example").unwrap().tls_name.unwrap();
+        assert_eq!(name, "other.example".try_into().unwrap());
+        for name in ["", "127.0.0.1", "[::1]", "a b", "a/b"] {
+            let wanted =
+                format!("tls.server_name_indication.host: must be a host name, got {name:?}");
+            assert_eq!(settings(name).unwrap_err().0, [wanted]);
+        }
     }
 
     #[test]

@@ -1,0 +1,65 @@
+//! What came of a request.
+
+use std::error::Error;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::outcome::{self, Failure};
+
+/// What is read of an answer. Of a longer one the connection is given up instead.
+const LIMIT: usize = 64 * 1024;
+
+/// An answer. Its status counts, whatever becomes of the rest: the receiver has the request.
+#[derive(Debug)]
+pub struct Answer {
+    /// The final status.
+    pub status: StatusCode,
+    /// The headers; none if they could not be read.
+    pub headers: HeaderMap,
+    /// The body, if it came whole and is not longer than 64 KiB.
+    pub body: Result<Vec<u8>, Failure>,
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) failure: Failure,
+    /// The connection was kept from an earlier request, and nothing came: others that were kept
+    /// may be as dead.
+    pub(super) silent: bool,
+    /// Another try, over a connection that is not suspected, costs no attempt.
+    pub(super) free: bool,
+}
+
+/// The time limit of a request is over.
+pub(super) fn request_timeout() -> Failure {
+    Failure::transient("request timeout")
+}
+
+/// Something broke: worth another try, whatever it was.
+pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Failure {
+    // The innermost cause names the fact.
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    Failure::transient(outcome::cause(&cause.to_string()))
+}
+
+/// Adds a part to a body, unless that makes it too long.
+pub(super) fn add(body: &mut Vec<u8>, part: &[u8]) -> Result<(), Failure> {
+    if body.len() + part.len() > LIMIT {
+        return Err(Failure::transient("answer is too long"));
+    }
+    body.extend_from_slice(part);
+    Ok(())
+}
+
+// === impl Broken ===
+
+impl From<Failure> for Broken {
+    /// Nothing was sent.
+    fn from(failure: Failure) -> Self {
+        Self { failure, silent: false, free: false }
+    }
+}

@@ -1,0 +1,150 @@
+//! How a connection is made: name, TCP, TLS, and the version of HTTP that is spoken through it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use url::{Host, Url};
+
+use super::answer::transport_failure;
+use super::http1::Http1;
+use super::http2::Http2;
+use super::wire::Socket;
+use crate::dial::dial;
+use crate::outcome::Failure;
+
+/// How long a connection is used at least, if nothing happens to it, and how much longer at most:
+/// traffic follows a name that moves, and spreads over receivers that are added, but not all
+/// connections are made anew at once.
+const LIFE: Duration = Duration::from_secs(120);
+const MORE_LIFE: Duration = Duration::from_secs(60);
+
+/// How long a connection may be idle.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// So an idle connection that is dead is noticed in about a minute, and a firewall sees that one
+/// that lives is in use.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// How long what was sent may go without an acknowledgement of TCP.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// Makes connections to one receiver.
+pub(super) struct Connector {
+    host: String,
+    port: u16,
+    tls: Option<Tls>,
+    limit: Duration,
+}
+
+struct Tls {
+    connector: TlsConnector,
+    name: Option<ServerName<'static>>,
+}
+
+/// A connection, of the version of HTTP that both sides want.
+pub(super) enum Opened {
+    Http1(Http1),
+    /// With what drives it.
+    Http2(Http2, Driver),
+}
+
+/// To be polled until the connection ends.
+pub(super) type Driver = BoxFuture<'static, ()>;
+
+/// How long a connection may still be used.
+#[derive(Clone, Copy)]
+pub(super) struct Lease(Instant);
+
+// === impl Lease ===
+
+impl Lease {
+    fn begin() -> Self {
+        Self(Instant::now() + LIFE + MORE_LIFE.mul_f64(fastrand::f64()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn until(end: Instant) -> Self {
+        Self(end)
+    }
+
+    /// Whether it is over for a connection that was used last at this time, or is used now.
+    pub(super) fn is_over(self, used_at: Instant) -> bool {
+        let now = Instant::now();
+        now >= self.0 || now >= used_at + IDLE
+    }
+}
+
+// === impl Connector ===
+
+impl Connector {
+    /// For the host and the port of a URL; with TLS if its scheme is `https`. `name` is what the
+    /// receiver is called in TLS, if not by the host.
+    pub(super) fn new(
+        url: &Url,
+        tls: ClientConfig,
+        name: Option<ServerName<'static>>,
+        limit: Duration,
+    ) -> Self {
+        let host = match url.host() {
+            Some(Host::Domain(name)) => name.to_owned(),
+            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Ipv6(address)) => address.to_string(),
+            None => String::new(),
+        };
+        let tls = (url.scheme() == "https").then(|| Tls {
+            connector: TlsConnector::from(Arc::new(tls)),
+            name: name.or_else(|| ServerName::try_from(host.clone()).ok()),
+        });
+        Self { host, port: url.port_or_known_default().unwrap_or_default(), tls, limit }
+    }
+
+    /// A connection, if it can be had within the time limit.
+    pub(super) async fn open(&self) -> Result<Opened, Failure> {
+        let opening = async {
+            let (socket, http2) =
+                self.connect().await.map_err(|error| transport_failure(&error))?;
+            let lease = Lease::begin();
+            if http2 {
+                let (connection, driver) = Http2::new(socket, lease).await?;
+                Ok(Opened::Http2(connection, Box::pin(driver)))
+            } else {
+                Ok(Opened::Http1(Http1::new(socket, lease).await?))
+            }
+        };
+        match timeout(self.limit, opening).await {
+            Ok(opened) => opened,
+            Err(_) => Err(Failure::transient("connect timeout")),
+        }
+    }
+
+    /// A stream of bytes, and whether it is for HTTP/2.
+    async fn connect(&self) -> io::Result<(Socket, bool)> {
+        let socket = dial(&self.host, self.port).await?;
+        keep_alive(&socket)?;
+        let Some(tls) = &self.tls else { return Ok((Socket::Plain(socket), false)) };
+        let name =
+            tls.name.clone().ok_or_else(|| io::Error::other("the host is no name in TLS"))?;
+        let socket = tls.connector.connect(name, socket).await?;
+        let http2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok((Socket::Tls(Box::new(socket)), http2))
+    }
+}
+
+fn keep_alive(socket: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE)
+        .with_retries(KEEPALIVE_RETRIES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+}
