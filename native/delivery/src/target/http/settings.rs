@@ -38,6 +38,13 @@ impl HttpSettings {
             complaints.complain("host", allowed, "something else");
             "http://invalid".into()
         });
+        for (key, part) in [("path_prefix", path_prefix), ("path", path)] {
+            if !is_kept(part) {
+                let allowed = "a path without \"#\", which is written \"%23\", without \"\\\", \
+                               control characters and the segments \".\" and \"..\"";
+                complaints.complain(key, allowed, format_args!("{part:?}"));
+            }
+        }
         let url =
             Url::parse(&format!("{origin}{}", join(path_prefix, path))).unwrap_or_else(|_| {
                 complaints.complain("path", "the path of a URL", format_args!("{path:?}"));
@@ -64,6 +71,19 @@ fn origin(host: &str) -> Option<String> {
     let url = Url::parse(host).ok()?;
     let known = matches!(url.scheme(), "http" | "https") && url.has_host();
     known.then(|| format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]))
+}
+
+/// Whether a URL keeps this part of its path: what it would cut off or resolve is not what was
+/// meant, <https://url.spec.whatwg.org/#path-state>.
+fn is_kept(part: &str) -> bool {
+    let path = part.split_once('?').map_or(part, |(path, _)| path);
+    let dots = |segment: &str| {
+        let segment = segment.to_ascii_lowercase().replace("%2e", ".");
+        segment == "." || segment == ".."
+    };
+    !part.contains(|char: char| char == '#' || char.is_control())
+        && !path.contains('\\')
+        && !path.split('/').any(dots)
 }
 
 /// One slash between prefix and path, and one before both. A path that is empty or only a query
@@ -106,6 +126,21 @@ mod tests {
     fn a_query_is_kept() {
         assert_eq!(url("http://h", "/hook", "a?b=c&d=%20"), "http://h/hook/a?b=c&d=%20");
         assert_eq!(url("http://h", "/hook", "?b=c"), "http://h/hook?b=c");
+    }
+
+    #[test]
+    fn a_path_that_a_url_would_change_is_refused() {
+        for part in ["a#b", "a?b#c", "a/../b", "..", "./a", "a/%2E%2e", "a\\b", "a\tb", "\na"] {
+            for (key, prefix, path) in [("path", "/", part), ("path_prefix", part, "x")] {
+                let complaint = HttpSettings::new("http://h", prefix, path, None).unwrap_err();
+                let [complaint] = &complaint.0[..] else { panic!("{complaint}") };
+                assert!(complaint.starts_with(&format!("{key}: must be a path")), "{complaint}");
+                assert!(complaint.ends_with(&format!("got {part:?}")), "{complaint}");
+            }
+        }
+        assert_eq!(url("http://h", "/", "a%23b"), "http://h/a%23b");
+        assert_eq!(url("http://h", "/", "...?a=../b\\"), "http://h/...?a=../b\\");
+        assert_eq!(url("http://h", "/", "\u{17c} a"), "http://h/%C5%BC%20a");
     }
 
     #[test]
