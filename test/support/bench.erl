@@ -64,7 +64,7 @@ push_hook_cost() ->
     States = [{"push online", fun() -> start_push(), host:user_available(?BOB) end,
                               fun() -> ok end},
               {"push fast", fun() -> start_push(), push_service:start(<<"push.example">>) end,
-                            fun() -> push_rig:await_stats(#{waiting => 0}) end},
+                            fun await_pushed/0},
               {"push slow", fun() -> start_push(), hang_push() end,
                             fun() -> ok end}],
     [hook_cost(Name, Start, fun delivery_hook/0, Settle, Callers)
@@ -199,15 +199,26 @@ bare_amqp_rate(#{username := User, password := Password, port := Port}, Connecti
     Numbers = [Connections, Window, ?REQUESTS, event_pusher_env:get(runtime_threads)],
     bare("bare_amqp", fun(BodyFile) -> [Uri, "chat_msg", BodyFile | Numbers] end, json_body()).
 
+%% What the program prints. No shell is between, which would break a path at a blank.
 bare(Program, Args, Body) ->
     BodyFile = filename:join("_build", "bench-body-" ++ os:getpid()),
     ok = file:write_file(BodyFile, Body),
-    Words = [case is_integer(Arg) of true -> integer_to_list(Arg); false -> Arg end
-             || Arg <- Args(BodyFile)],
-    Rate = os:cmd(binary_to_list(iolist_to_binary(
-                      lists:join(" ", [["target/release/", Program] | Words])))),
+    Words = [case is_integer(Arg) of
+                 true -> integer_to_binary(Arg);
+                 false -> iolist_to_binary(Arg)
+             end || Arg <- Args(BodyFile)],
+    Port = open_port({spawn_executable, filename:join("target/release", Program)},
+                     [{args, Words}, exit_status, binary]),
+    Rate = printed(Port, <<>>),
     ok = file:delete(BodyFile),
-    float(list_to_integer(string:trim(Rate))).
+    float(binary_to_integer(string:trim(Rate))).
+
+printed(Port, Said) ->
+    receive
+        {Port, {data, More}} -> printed(Port, <<Said/binary, More/binary>>);
+        {Port, {exit_status, 0}} -> Said;
+        {Port, {exit_status, Status}} -> error({yardstick_failed, Status})
+    end.
 
 %% The bytes of one Publish request for the event of hook/0.
 sns_body() ->
@@ -277,6 +288,10 @@ start_push() ->
     ok = push_rig:start_host(#{virtual_pubsub_hosts => [{prefix, <<"virtual.">>}],
                                queue => #{drain_timeout_ms => 0}}),
     ok = push_rig:enable(?BOB, <<"push.example">>).
+
+await_pushed() ->
+    ok = host_metrics:await(event_pusher_queue,
+                            fun() -> maps:get(waiting, push_rig:stats()) =:= 0 end, ?SETTLE_MS).
 
 %% Moves the registration to a virtual host, whose handler keeps each worker for good.
 hang_push() ->
