@@ -16,6 +16,8 @@
          a_library_that_does_not_load_is_told_with_the_cause/1,
          a_refused_configuration_is_told_without_secrets/1,
          an_unreadable_configuration_is_told/1,
+         options_are_complained_about_as_at_a_start/1,
+         settings_of_the_node_are_checked/1,
          a_handler_needs_its_outgoing_pool/1,
          exchanges_need_a_connection/1,
          an_unknown_sns_host_is_a_warning/1,
@@ -24,7 +26,7 @@
 -include_lib("stdlib/include/assert.hrl").
 
 -define(NAMES, ["installation", "modules", "code path", "exports", "calls", "native library",
-                "configuration", "HTTP pools", "RabbitMQ", "SNS host"]).
+                "settings", "configuration", "options", "HTTP pools", "RabbitMQ", "SNS host"]).
 -define(GENERAL, "[general]\nhosts = [\"localhost\"]\ndefault_server_domain = \"localhost\"\n").
 -define(SNS, "[modules.mod_event_pusher.sns]\nsns_host = \"http://127.0.0.1:4100\"\n"
              "region = \"eu-west-1\"\naccess_key_id = \"AKIAHIDDEN\"\n"
@@ -58,7 +60,7 @@ what_fits_is_ok(Config) ->
     ?assertMatch({_, _, ["event_pusher " ++ _]}, row("installation", Rows)),
     ?assertMatch({_, _, [_, "localhost: http, rabbit, sns"]}, row("configuration", Rows)),
     ?assertMatch({_, _, ["1 modules are replaced" ++ _]}, row("exports", Rows)),
-    ?assertNotEqual(nomatch, string:find(Output, "ok: 10, warnings: 0, failed: 0")).
+    ?assertNotEqual(nomatch, string:find(Output, "ok: 12, warnings: 0, failed: 0")).
 
 %% Confirms that it does not fail for that.
 what_is_not_installed_is_a_warning(Config) ->
@@ -145,12 +147,55 @@ a_refused_configuration_is_told_without_secrets(Config) ->
                          {"outgoing_pools.http.hooks.connection.host", "got []"}]],
     [?assertEqual(nomatch, string:find(Output, Secret)) || Secret <- ["8008", "hidden", "AKIA"]],
     [?assertMatch({_, "WARNING", ["not looked at" ++ _]}, row(Name, Rows))
-     || Name <- ["HTTP pools", "RabbitMQ", "SNS host"]].
+     || Name <- ["options", "HTTP pools", "RabbitMQ", "SNS host"]].
 
 %% Confirms it for a text that is no TOML.
 an_unreadable_configuration_is_told(Config) ->
     {3, Rows, _} = check("[general\npassword = \"hidden\"", Config),
     ?assertMatch({_, "FAILED", [_ | _]}, row("configuration", Rows)).
+
+%% Confirms it for each backend, with all complaints at once and without secrets. The options in their
+%% full number are for the suite of the start.
+options_are_complained_about_as_at_a_start(Config) ->
+    Sns = string:replace(?SNS, "region = \"eu-west-1\"",
+                         "region = \"eu west\"\npool_size = 20000\nplugin_module = \"lists\"\n"
+                         "pm_messages_topic = \"pm\""),
+    Toml = [?GENERAL, Sns, ?HTTP, "callback_module = \"lists\"\n", ?RABBIT,
+            "[modules.mod_event_pusher.rabbit.connection]\npassword = \"hidden\"\n"
+            "tls.versions = [\"tlsv1\"]\n"
+            "[modules.mod_event_pusher.push]\nplugin_module = \"lists\"\niqdisc.type = \"queues\"\n"
+            "[outgoing_pools.http.hooks.connection]\nhost = \"ftp://user:hidden@localhost\"\n"],
+    {3, Rows, Output} = check(Toml, Config),
+    {_, "FAILED", Lines} = row("options", Rows),
+    ?assertMatch(["localhost, http: callback_module: must be a module with should_make_req/6, "
+                  "prepare_headers/7, prepare_body/7, got lists, which lacks" ++ _,
+                  "localhost, http: host: must be an http or https URL" ++ _,
+                  "localhost, push: iqdisc.workers: must be given with iqdisc.type \"queues\"" ++ _,
+                  "localhost, push: plugin_module: must be a module with one of may_publish/2" ++ _,
+                  "localhost, rabbit: tls.versions: must be " ++ _,
+                  "localhost, sns: plugin_module: must be a module with user_guid/1, "
+                  "message_attributes/5, got lists, which lacks" ++ _,
+                  "localhost, sns: pool_size: must be from 1 to 10000, got 20000",
+                  "localhost, sns: region: must be " ++ _], Lines),
+    [?assertEqual(nomatch, string:find(Output, Secret)) || Secret <- ["hidden", "AKIA"]].
+
+%% Confirms that the file is read as it is in a release, and that one may do without.
+settings_of_the_node_are_checked(Config) ->
+    File = filename:join(proplists:get_value(folder, Config), "app.config"),
+    [begin
+         write(File, Text),
+         {Status, Rows, _} = check(?GENERAL, Config),
+         ?assertEqual({Text, Status, {"settings", Result, [File ++ Line]}},
+                      {Text, Status, row("settings", Rows)})
+     end || {Text, Result, Line} <-
+                [{"[{kernel, [{x, 1}]}, {event_pusher, [{runtime_threads, 0}]}].", "FAILED",
+                  ": runtime_threads: must be an integer from 1 to 1024, got 0"},
+                 {"{event_pusher, []}.", "FAILED", ": must be one list with a dot at its end"}]],
+    [begin
+         write(File, Text),
+         {0, Rows, _} = check(?GENERAL, Config),
+         ?assertMatch({_, "ok", [Reason]} when is_list(Reason), row("settings", Rows))
+     end || Text <- ["[{event_pusher, [{runtime_threads, 1}]}, \"other.config\"].", "[]."]].
 
 %% Confirms it for each host type that has the handler.
 a_handler_needs_its_outgoing_pool(Config) ->
@@ -196,7 +241,8 @@ check(Toml, Config) ->
     Args = ["-noinput", "-kernel", "logger_level", "none"]
         ++ lists:append([["-pa", Path] || Path <- Paths])
         ++ ["-s", "event_pusher_check", "main", "-extra",
-            proplists:get_value(how, Config, "installed"), File],
+            proplists:get_value(how, Config, "installed"), File,
+            filename:join(Folder, "app.config")],
     Port = open_port({spawn_executable, os:find_executable("erl")},
                      [{args, Args}, {cd, Folder}, exit_status, binary]),
     {Status, Output} = output(Port, <<>>),

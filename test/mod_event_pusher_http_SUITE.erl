@@ -326,9 +326,12 @@ each_handler_has_its_own_retries(Config) ->
     ?assertMatch(#{reason := exhausted, last_cause := <<"503">>},
                  log_capture:await(event_pusher_drops)).
 
-%% Confirms that one request is all it takes.
+%% Confirms that one request is all it takes, and that the line says where to look, without what may
+%% be secret.
 a_refusal_that_would_repeat_itself_is_rejected_at_once(Config) ->
-    start([#{}], Config),
+    "http://" ++ Address = Url = ?config(url, Config),
+    start([#{path => <<"hook?token=secret">>}],
+          #{host => "http://user:secret@" ++ Address, path_prefix => <<"/v1/">>}, Config),
     Statuses = [302, 400, 401, 403, 404, 410, 501],
     [begin
          ok = http_service:answer(?config(receiver, Config), Status),
@@ -337,6 +340,8 @@ a_refusal_that_would_repeat_itself_is_rejected_at_once(Config) ->
      end || Status <- Statuses],
     Count = length(Statuses),
     ?assertMatch(#{rejected := Count, retried := 0}, stats(1)),
+    #{receiver := Receiver} = log_capture:await(event_pusher_drops),
+    ?assertEqual(iolist_to_binary([Url, "/v1/hook"]), Receiver),
     ?assertEqual(Count, length(http_service:flush(?config(receiver, Config)))).
 
 %% Confirms the documented meaning: successes, failures, and times of successes only.

@@ -377,8 +377,9 @@ a_plugin_may_do_all_of_it(_Config) ->
 a_plugin_that_cannot_be_loaded_stops_the_start_and_leaves_nothing_behind(_Config) ->
     ok = rig:start_host(#{mod_event_pusher => #{}}),
     Opts = push_rig:opts(#{plugin_module => no_such_plugin}),
-    ?assertError(#{what := event_pusher_plugin_not_loaded, host_type := ?HT,
-                   plugin_module := no_such_plugin, reason := nofile},
+    ?assertError(#{what := event_pusher_pool_not_started, host_type := ?HT, pool_type := push,
+                   reason := [<<"plugin_module: must be the name of a module that can be loaded, "
+                                "got no_such_plugin: nofile">>]},
                  mongoose_modules:ensure_started(?HT, mod_event_pusher_push, Opts)),
     ?assertEqual(undefined, push_rig:owner()),
     ?assertEqual(undefined, whereis(mongoose_wpool:make_pool_name(generic, ?HT, pusher_push))),

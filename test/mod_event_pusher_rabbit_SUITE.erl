@@ -302,7 +302,8 @@ an_exchange_deleted_meanwhile_is_declared_again(Config) ->
     host:user_available(?ALICE),
     #{delivered := 1, retried := 1} = delivered_all(),
     ?assertMatch(#{<<"presence">> := _}, rabbit_service:exchanges(Broker)),
-    ?assertMatch(#{last_cause := <<"404 NOT_FOUND", _/binary>>},
+    ?assertMatch(#{last_cause := <<"404 NOT_FOUND", _/binary>>,
+                   receiver := <<"127.0.0.1:", _/binary>>},
                  log_capture:await(event_pusher_retries)).
 
 %% Confirms that it comes back, although nobody waits for answers.

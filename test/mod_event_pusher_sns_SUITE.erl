@@ -181,7 +181,8 @@ a_message_above_256_kib_is_rejected(Config) ->
     ?assertMatch(#{<<"message">> := <<"small">>}, json(arrived(Config))),
     ?assertMatch(#{rejected := 1, delivered := 1},
                  sns_rig:await_stats(fun(#{waiting := Waiting}) -> Waiting =:= 0 end)),
-    ?assertMatch(#{last_cause := <<"message is larger than 256 KiB">>},
+    #{endpoint := Endpoint} = ?config(info, Config),
+    ?assertMatch(#{last_cause := <<"message is larger than 256 KiB">>, receiver := Endpoint},
                  log_capture:await(event_pusher_drops)).
 
 %% Plugins

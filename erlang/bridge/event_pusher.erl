@@ -1,7 +1,7 @@
 -module(event_pusher).
 -moduledoc "Pools that deliver messages in the background: start, stop, push, look inside.".
 
--export([start_pool/3, stop_pools/1, push/2, stats/1]).
+-export([check_pool/1, start_pool/3, stop_pools/1, push/2, stats/1]).
 -export_type([name/0, settings/0, target/0, tls/0, message/0, json/0, attribute/0]).
 -export_type([stats/0, report/0, report_to/0, drop_reason/0]).
 
@@ -123,6 +123,16 @@ are headers; for RabbitMQ, the destination is an exchange and the group the rout
 
 -doc "Called as apply(Module, Function, [Previous, Current | Args]) for each report.".
 -type report_to() :: {module(), Function :: atom(), Args :: [term()]}.
+
+%% Whether start_pool/3 would take the settings. Starts nothing, and needs nothing that runs.
+-spec check_pool(settings()) -> ok | {error, [binary()]}.
+check_pool(Settings) ->
+    try
+        event_pusher_nif:check_pool(Settings)
+    catch
+        %% A stack trace would show the settings.
+        error:badarg -> {error, [<<"an option is not of the type that it has to be">>]}
+    end.
 
 %% Starts a pool, not linked to the caller. An error names every unusable setting.
 -spec start_pool(name(), settings(), report_to()) ->

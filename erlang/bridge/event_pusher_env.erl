@@ -1,5 +1,5 @@
 -module(event_pusher_env).
--moduledoc "The settings of the node, which are the application's environment: ranges and defaults.".
+-moduledoc "The settings of the node, the environment of the application: ranges and defaults.".
 
 -export([get/1, check/0]).
 -export_type([setting/0]).

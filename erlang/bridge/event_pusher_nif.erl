@@ -2,7 +2,7 @@
 -moduledoc "The functions of the native library. Only event_pusher and its processes call them.".
 
 -export([start_runtime/1, stop_runtime/0]).
--export([start_pool/1, stop_pool/2, push/2, stats/1, report/1]).
+-export([check_pool/1, start_pool/1, stop_pool/2, push/2, stats/1, report/1]).
 -export_type([pool/0]).
 
 -on_load(load/0).
@@ -17,6 +17,11 @@ start_runtime(_Threads) ->
 %% Dirty: ends the runtime and all that runs on it.
 -spec stop_runtime() -> ok.
 stop_runtime() ->
+    erlang:nif_error(not_loaded).
+
+%% Dirty: reads files that settings name, and starts nothing.
+-spec check_pool(event_pusher:settings()) -> ok | {error, [binary()]}.
+check_pool(_Settings) ->
     erlang:nif_error(not_loaded).
 
 %% Dirty: starts a pool that the calling process owns; it ends when that process does.

@@ -60,7 +60,7 @@ init({Name, Hidden, ReportTo}) ->
                 report_to => ReportTo,
                 previous => at_start(event_pusher_nif:stats(Pool))
             })};
-        %% As a shutdown, or the refusal would be told in a crash report, and by the caller once more.
+        %% As a shutdown, or there would be a crash report before what the caller says.
         {error, Reason} ->
             {stop, {shutdown, Reason}}
     end.

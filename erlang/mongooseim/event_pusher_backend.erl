@@ -1,12 +1,13 @@
 -module(event_pusher_backend).
 -moduledoc "What backends with a pool share: the option queue, metrics, log lines, isolation.".
 
--export([start/3, queue_spec/0, queue_opts/1, start_pool/4, stop_pools/1, instrumentation/1]).
+-export([start/3, start/4, queue_spec/0, queue_opts/1, instrumentation/1]).
+-export([start_pool/1, stop_pools/1, complaints/1, queue_complaints/1, refuse/2]).
 -export([isolate/2, isolate/3, body/1, number_text/1]).
 %% Called by the owner of the pool
 -export([report/4, report/3, delivered_after/2]).
 
--export_type([pool_type/0, labels/0, queue_opts/0]).
+-export_type([pool_type/0, labels/0, fields/0, queue_opts/0, pool/0]).
 
 -include("mongoose_config_spec.hrl").
 -include_lib("kernel/include/logger.hrl").
@@ -18,6 +19,16 @@
 -type labels() :: #{host_type := mongooseim:host_type(), pool_type := pool_type(),
                     pool_tag := atom()}.
 
+%% Of log lines about a pool with a receiver.
+-type fields() :: #{host_type := mongooseim:host_type(), pool_type := pool_type(),
+                    pool_tag := atom(), receiver => binary()}.
+
+%% A pool that a module needs. The settings are those that the option queue does not give; complaints
+%% are about other options of the module.
+-type pool() :: #{name := event_pusher:name(), labels := labels(), settings := map(),
+                  opts := gen_mod:module_opts(), complaints => [binary()],
+                  report_to := event_pusher:report_to()}.
+
 -type queue_opts() :: #{max_events := pos_integer(), max_bytes := pos_integer(),
                         drain_timeout_ms := non_neg_integer()}.
 
@@ -26,25 +37,40 @@
 -define(QUEUE, event_pusher_queue).
 -define(CONNECTION, event_pusher_connection).
 
+-define(DAY_MS, 86400000).
 %% The longest wait between two attempts, unless the receiver asks for more.
 -define(RETRY_MAX_MS, 60000).
 
 %% Starting a module
 
-%% A start that fails leaves nothing behind: neither what the module has started, nor its metrics,
-%% which the server has registered before and would not register again.
 -spec start(module(), mongooseim:host_type(), fun(() -> ok)) -> ok.
 start(Module, HostType, Start) ->
+    start(Module, HostType, fun() -> ok end, Start).
+
+%% A start that fails leaves nothing behind: neither what the module has started, nor its metrics,
+%% which the server has registered before and would not register again. While it is only checked
+%% whether it may start, there is nothing to stop.
+-spec start(module(), mongooseim:host_type(), Check :: fun(() -> ok), fun(() -> ok)) -> ok.
+start(Module, HostType, Check, Start) ->
     try
         ok = start_application(),
-        Start()
+        ok = Check(),
+        start_or_stop(Module, HostType, Start)
     catch
         Class:Reason:Stacktrace ->
-            Module:stop(HostType),
             mongoose_instrument:tear_down(Module:instrumentation(HostType)),
             %% The server logs both.
             erlang:raise(Class, event_pusher_crash:outline(Reason),
                          event_pusher_crash:places(Stacktrace))
+    end.
+
+start_or_stop(Module, HostType, Start) ->
+    try
+        Start()
+    catch
+        Class:Reason:Stacktrace ->
+            Module:stop(HostType),
+            erlang:raise(Class, Reason, Stacktrace)
     end.
 
 %% What is read when a module starts may have been changed since the application did.
@@ -79,16 +105,52 @@ queue_opts(Opts) ->
 
 %% Pools
 
-%% Starts a pool of a backend; settings are those that the option queue does not give.
--spec start_pool(event_pusher:name(), labels(), #{settings := map(), opts := map()},
-                 event_pusher:report_to()) -> ok.
-start_pool(Name, Labels, #{settings := Settings, opts := Opts}, ReportTo) ->
-    Defaults = #{retry_max_ms => ?RETRY_MAX_MS},
-    PoolSettings = maps:merge(maps:merge(Defaults, queue_opts(Opts)), Settings),
-    case event_pusher:start_pool(Name, PoolSettings, ReportTo) of
-        ok -> ok;
-        {error, Reason} -> error(Labels#{what => event_pusher_pool_not_started, reason => Reason})
+-spec start_pool(pool()) -> ok.
+start_pool(#{name := Name, labels := Labels, report_to := ReportTo} = Pool) ->
+    warn_unverified(Pool),
+    case own_complaints(Pool) of
+        [] -> started(event_pusher:start_pool(Name, settings(Pool), ReportTo), Labels);
+        _ -> refuse(Labels, complaints(Pool))
     end.
+
+warn_unverified(#{labels := Labels, settings := #{target := #{tls := Tls}}}) ->
+    event_pusher_outgoing:warn_unverified(Labels, Tls);
+warn_unverified(_WithoutOptions) ->
+    ok.
+
+started(ok, _Labels) -> ok;
+started({error, Reason}, Labels) -> refuse(Labels, Reason).
+
+%% A line for each option that cannot be used.
+-spec complaints(pool()) -> [binary()].
+complaints(Pool) ->
+    own_complaints(Pool) ++ case event_pusher:check_pool(settings(Pool)) of
+                                ok -> [];
+                                {error, Complaints} -> Complaints
+                            end.
+
+own_complaints(#{opts := Opts} = Pool) ->
+    maps:get(complaints, Pool, []) ++ queue_complaints(Opts).
+
+%% The numbers that the native side does not see.
+-spec queue_complaints(gen_mod:module_opts()) -> [binary()].
+queue_complaints(Opts) ->
+    case queue_opts(Opts) of
+        #{drain_timeout_ms := Drain} when Drain =< ?DAY_MS ->
+            [];
+        #{drain_timeout_ms := Drain} ->
+            [iolist_to_binary(io_lib:format("queue.drain_timeout_ms: must be from 0 to ~b, got ~b",
+                                            [?DAY_MS, Drain]))]
+    end.
+
+settings(#{settings := Settings, opts := Opts}) ->
+    Defaults = #{retry_max_ms => ?RETRY_MAX_MS},
+    maps:merge(maps:merge(Defaults, queue_opts(Opts)), Settings).
+
+%% Ends the start of a module, with a line for each option that cannot be used.
+-spec refuse(labels(), Reason :: atom() | [binary(), ...]) -> no_return().
+refuse(Labels, Reason) ->
+    error(Labels#{what => event_pusher_pool_not_started, reason => Reason}).
 
 %% Drains the pools at the same time.
 -spec stop_pools([event_pusher:name()]) -> ok.
@@ -125,23 +187,24 @@ instrumentation(#{pool_type := PoolType} = Labels) ->
 
 %% Turns what happened in a native pool between two reports into measurements and log lines. Levels
 %% are those of all pools that have the same labels.
--spec report(event_pusher:report(), event_pusher:report(), labels(), [event_pusher:name()]) -> ok.
-report(Previous, Report, Labels, Names) ->
+-spec report(event_pusher:report(), event_pusher:report(), fields(), [event_pusher:name()]) -> ok.
+report(Previous, Report, Fields, Names) ->
     All = [Stats || Name <- Names, {ok, Stats} <- [event_pusher:stats(Name)]],
-    tell(Previous, Report, Labels, All).
+    tell(Previous, Report, Fields, All).
 
 %% The same for a pool that is the only one with its labels.
 -spec report(event_pusher:report(), event_pusher:report(), labels()) -> ok.
 report(Previous, Report, Labels) ->
     tell(Previous, Report, Labels, [Report]).
 
-tell(Previous, Report, Labels, All) ->
+tell(Previous, Report, Fields, All) ->
+    Labels = maps:remove(receiver, Fields),
     Counts = counts(Previous, Report),
     measure(Counts, Report, Labels),
     measure_levels(Labels, All),
-    log_drops(Counts, Report, Labels),
-    log_retries(Counts, Report, Labels),
-    log_batching(Previous, Report, Labels),
+    log_drops(Counts, Report, Fields),
+    log_retries(Counts, Report, Fields),
+    log_batching(Previous, Report, Fields),
     report_connection(Previous, Report, Labels).
 
 -spec counts(event_pusher:report(), event_pusher:report()) -> #{atom() => non_neg_integer()}.
@@ -183,30 +246,30 @@ measure_levels(Labels, All) ->
 
 %% Log lines
 
-log_drops(Counts, Report, Labels) ->
+log_drops(Counts, Report, Fields) ->
     Causes = [{rejected, maps:get(last_rejected, Report)},
               {exhausted, maps:get(last_exhausted, Report)},
               {closed, <<"module is stopped">>},
               {full, <<"queue is full">>}],
     lists:foreach(fun({Reason, Cause}) ->
-                      log_drop(maps:get(Reason, Counts), Reason, Cause, Labels)
+                      log_drop(maps:get(Reason, Counts), Reason, Cause, Fields)
                   end, Causes).
 
-log_drop(0, _Reason, _Cause, _Labels) ->
+log_drop(0, _Reason, _Cause, _Fields) ->
     ok;
-log_drop(Count, Reason, Cause, Labels) ->
-    ?LOG_WARNING(Labels#{what => event_pusher_drops, reason => Reason, count => Count,
+log_drop(Count, Reason, Cause, Fields) ->
+    ?LOG_WARNING(Fields#{what => event_pusher_drops, reason => Reason, count => Count,
                          last_cause => Cause}).
 
-log_retries(#{retried := 0}, _Report, _Labels) ->
+log_retries(#{retried := 0}, _Report, _Fields) ->
     ok;
-log_retries(#{retried := Count}, #{last_retried := Cause}, Labels) ->
-    ?LOG_WARNING(Labels#{what => event_pusher_retries, count => Count, last_cause => Cause}).
+log_retries(#{retried := Count}, #{last_retried := Cause}, Fields) ->
+    ?LOG_WARNING(Fields#{what => event_pusher_retries, count => Count, last_cause => Cause}).
 
-log_batching(#{batch_limit := Before}, #{batch_limit := 1}, Labels) when Before > 1 ->
-    ?LOG_NOTICE(Labels#{what => event_pusher_batching_off,
+log_batching(#{batch_limit := Before}, #{batch_limit := 1}, Fields) when Before > 1 ->
+    ?LOG_NOTICE(Fields#{what => event_pusher_batching_off,
                         text => <<"The endpoint has no PublishBatch, events go one by one">>});
-log_batching(_Previous, _Report, _Labels) ->
+log_batching(_Previous, _Report, _Fields) ->
     ok.
 
 %% The connection that a pool keeps

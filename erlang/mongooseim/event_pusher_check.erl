@@ -13,11 +13,12 @@
 -define(RESULT_WIDTH, 10).
 -define(CHECK_WIDTH, 17).
 
-%% The arguments are how the application has come into the code path, and the configuration.
+%% The arguments are how the application has come into the code path, and the configuration: that of
+%% the server and that of the node.
 -spec main() -> no_return().
 main() ->
-    [How, Config] = init:get_plain_arguments(),
-    Rows = [{"installation", installation(How)} | rows(Config)],
+    [How, Config, AppConfig] = init:get_plain_arguments(),
+    Rows = [{"installation", installation(How)} | rows(Config, AppConfig)],
     io:put_chars([table(Rows), summary(Rows)]),
     halt(status(Rows)).
 
@@ -36,15 +37,17 @@ version(Application) ->
     end.
 
 %% The checks of the configuration after the first need it to be accepted.
--spec rows(Config :: file:filename()) -> [row()].
-rows(Config) ->
+-spec rows(Config :: file:filename(), AppConfig :: file:filename()) -> [row()].
+rows(Config, AppConfig) ->
     Code = [{"modules", fun event_pusher_check_code:modules_load/0},
             {"code path", fun event_pusher_check_code:modules_are_first/0},
             {"exports", fun event_pusher_check_code:exports_are_kept/0},
             {"calls", fun event_pusher_check_code:calls_exist/0},
-            {"native library", fun event_pusher_check_code:library_works/0}],
+            {"native library", fun event_pusher_check_code:library_works/0},
+            {"settings", fun() -> event_pusher_check_config:settings_are_good(AppConfig) end}],
     Accepted = row({"configuration", fun() -> event_pusher_check_config:accept(Config) end}),
-    Parts = [{"HTTP pools", fun event_pusher_check_config:http_pools_exist/0},
+    Parts = [{"options", fun event_pusher_check_config:options_are_good/0},
+             {"HTTP pools", fun event_pusher_check_config:http_pools_exist/0},
              {"RabbitMQ", fun event_pusher_check_config:rabbit_has_a_connection/0},
              {"SNS host", fun event_pusher_check_config:sns_hosts_resolve/0}],
     [row(Check) || Check <- Code] ++ [Accepted] ++ parts(Accepted, Parts).

@@ -1,7 +1,9 @@
 -module(event_pusher_check_config).
 -moduledoc "Whether the server accepts its configuration, and backends find what they need.".
 
--export([accept/1, http_pools_exist/0, rabbit_has_a_connection/0, sns_hosts_resolve/0]).
+-export([accept/1, options_are_good/0, http_pools_exist/0, rabbit_has_a_connection/0,
+         sns_hosts_resolve/0]).
+-export([settings_are_good/1]).
 -export([kind/1]).
 
 -include("mongoose_config_spec.hrl").
@@ -28,6 +30,52 @@ accept(File) ->
             {failed, [io_lib:format("~ts: ~ts", [File, Text]) | [error_line(E) || E <- Errors]]};
         error:Reason ->
             {failed, [io_lib:format("~ts: ~ts", [File, error_line(Reason)])]}
+    end.
+
+%% All that would end the start of a module, but for what the other checks are about.
+-spec options_are_good() -> event_pusher_check:outcome().
+options_are_good() ->
+    Modules = [{HostType, Backend, Opts} || Backend <- [http, push, rabbit, sns],
+                                            {HostType, Opts} <- with(Backend)],
+    Complaints = [io_lib:format("~ts, ~ts: ~ts", [HostType, Backend, Complaint])
+                  || {HostType, Backend, Opts} <- Modules,
+                     Complaint <- complaints(Backend, HostType, Opts)],
+    outcome(Complaints, "the options of all backends can be used (~b)", length(Modules)).
+
+complaints(Backend, HostType, Opts) ->
+    try
+        (module(Backend)):complaints(HostType, Opts)
+    catch
+        error:#{what := event_pusher_http_pool_not_configured} -> [];
+        error:#{what := event_pusher_rabbit_connection_not_configured} -> []
+    end.
+
+%% The environment of the application in app.config, which this VM is not started with.
+-spec settings_are_good(AppConfig :: file:filename()) -> event_pusher_check:outcome().
+settings_are_good(File) ->
+    case file:consult(File) of
+        {ok, [Applications]} when is_list(Applications) ->
+            settings_are_good(File, [Setting || {event_pusher, Settings} <- Applications,
+                                                Setting <- Settings]);
+        {ok, _Terms} ->
+            {failed, [io_lib:format("~ts: must be one list with a dot at its end", [File])]};
+        {error, enoent} ->
+            {ok, [io_lib:format("there is no ~ts; all have their defaults", [File])]};
+        {error, Reason} ->
+            {failed, [io_lib:format("~ts: ~ts", [File, file:format_error(Reason)])]}
+    end.
+
+%% They stay set if they are good, for the checks that follow.
+settings_are_good(File, Settings) ->
+    _ = application:load(event_pusher),
+    Before = application:get_all_env(event_pusher),
+    ok = application:set_env([{event_pusher, Settings}]),
+    case event_pusher_env:check() of
+        ok ->
+            {ok, [io_lib:format("~b in ~ts, within their ranges", [length(Settings), File])]};
+        {error, #{reason := Complaints}} ->
+            ok = application:set_env([{event_pusher, Before}]),
+            {failed, [io_lib:format("~ts: ~ts", [File, Complaint]) || Complaint <- Complaints]}
     end.
 
 -spec http_pools_exist() -> event_pusher_check:outcome().
@@ -82,7 +130,7 @@ backends_of(HostType) ->
                               is_map_key(module(Backend), modules(HostType))].
 
 %% Host types with that backend, and its options.
--spec with(http | rabbit | sns) -> [{mongooseim:host_type(), gen_mod:module_opts()}].
+-spec with(http | push | rabbit | sns) -> [{mongooseim:host_type(), gen_mod:module_opts()}].
 with(Backend) ->
     Module = module(Backend),
     [{HostType, Opts} || HostType <- host_types(),

@@ -25,7 +25,7 @@ outline(Reason) ->
     without_texts(Reason).
 
 without_texts(Map) when is_map(Map) ->
-    maps:from_list([{without_texts(Key), without_texts(Value)} || {Key, Value} <- maps:to_list(Map)]);
+    maps:from_list(without_texts(maps:to_list(Map)));
 without_texts(Tuple) when is_tuple(Tuple) ->
     list_to_tuple([without_texts(Element) || Element <- tuple_to_list(Tuple)]);
 %% A text is a list of numbers, and a list of numbers may be one.

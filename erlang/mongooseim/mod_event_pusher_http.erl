@@ -6,6 +6,8 @@
 
 %% gen_mod callbacks
 -export([start/2, stop/1, hooks/1, config_spec/0, supported_features/0, instrumentation/1]).
+%% For the check of a configuration
+-export([complaints/2]).
 %% Hook handler
 -export([push_event/3]).
 %% Option processors
@@ -38,6 +40,7 @@
                      opts := map()}.
 
 -define(KEY(HostType), {?MODULE, HostType}).
+-define(CALLBACKS, [{should_make_req, 6}, {prepare_headers, 7}, {prepare_body, 7}]).
 -define(SENT, mod_event_pusher_http_sent).
 -define(CONNECT_TIMEOUT_MS, 5000).
 -define(RETRY_COUNT, 2).
@@ -52,10 +55,21 @@ start(HostType, Opts) ->
 
 start_pools(HostType, #{handlers := Options} = Opts) ->
     Handlers = handlers(HostType, Options),
-    Pools = [outgoing_pool(HostType, Handler) || Handler <- Handlers],
+    Pools = pools(HostType, Handlers, Opts),
     persistent_term:put(?KEY(HostType), Handlers),
-    lists:foreach(fun({Handler, Pool}) -> start_pool(Handler, Pool, Opts, Handlers) end,
-                  lists:zip(Handlers, Pools)).
+    lists:foreach(fun event_pusher_backend:start_pool/1, Pools).
+
+%% What start/2 would complain about, without a start.
+-spec complaints(mongooseim:host_type(), gen_mod:module_opts()) -> [binary()].
+complaints(HostType, #{handlers := Options} = Opts) ->
+    Pools = pools(HostType, handlers(HostType, Options), Opts),
+    lists:append([event_pusher_backend:complaints(Pool) || Pool <- Pools]).
+
+-spec pools(mongooseim:host_type(), [handler()], gen_mod:module_opts()) ->
+    [event_pusher_backend:pool()].
+pools(HostType, Handlers, Opts) ->
+    Outgoing = [outgoing_pool(HostType, Handler) || Handler <- Handlers],
+    [pool(Handler, Pool, Opts, Handlers) || {Handler, Pool} <- lists:zip(Handlers, Outgoing)].
 
 -spec stop(mongooseim:host_type()) -> ok.
 stop(HostType) ->
@@ -100,7 +114,8 @@ handler_spec() ->
                           <<"callback_module">> => mod_event_pusher_http_defaults}}.
 
 %% Not as `validate', because the error would show them, and a path may have a token in it.
--spec unique_handlers(event_pusher_config:path(), [map()]) -> [map()] | event_pusher_config:errors().
+-spec unique_handlers(event_pusher_config:path(), [map()]) ->
+    [map()] | event_pusher_config:errors().
 unique_handlers(Path, Handlers) ->
     event_pusher_config:unique("handlers", Path, Handlers).
 
@@ -201,16 +216,17 @@ outgoing_pool(HostType, #{name := {http, _, Number}, labels := #{pool_tag := Tag
                     text => unicode:characters_to_binary(Text)})
     end.
 
--spec start_pool(handler(), event_pusher_outgoing:pool(), gen_mod:module_opts(), [handler()]) -> ok.
-start_pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Opts, Handlers) ->
+-spec pool(handler(), event_pusher_outgoing:pool(), gen_mod:module_opts(), [handler()]) ->
+    event_pusher_backend:pool().
+pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Opts, Handlers) ->
     #{opts := #{workers := Workers}, conn_opts := #{host := Host} = ConnOpts} = Pool,
     #{path_prefix := Prefix, request_timeout := Timeout} = ConnOpts,
+    #{path := Path, callback_module := Callbacks} = Handler,
     Tls = event_pusher_outgoing:tls(is_https(Host), ConnOpts),
-    event_pusher_outgoing:warn_unverified(Labels, Tls),
     Target = #{target => http,
                host => unicode:characters_to_binary(Host),
                path_prefix => Prefix,
-               path => maps:get(path, Handler),
+               path => Path,
                tls => Tls,
                http2 => maps:get(http_version, Handler, auto) =:= auto,
                connect_timeout_ms => ?CONNECT_TIMEOUT_MS,
@@ -221,19 +237,25 @@ start_pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Opts, Handl
                  retry_time_ms => maps:get(retry_time_ms, Handler, ?RETRY_TIME_MS),
                  target => Target},
     Siblings = [Sibling || #{name := Sibling, labels := L} <- Handlers, L =:= Labels],
-    ReportTo = {?MODULE, report, [Labels, Siblings]},
-    event_pusher_backend:start_pool(Name, Labels, #{settings => Settings, opts => Opts}, ReportTo).
+    Fields = Labels#{receiver => event_pusher_receiver:url(Host, Prefix, Path)},
+    #{name => Name,
+      labels => Labels,
+      settings => Settings,
+      opts => Opts,
+      complaints => event_pusher_callbacks:complaints(callback_module, Callbacks,
+                                                      {all, ?CALLBACKS}),
+      report_to => {?MODULE, report, [Fields, Siblings]}}.
 
 -spec is_https(string()) -> boolean().
 is_https(Host) ->
     string:prefix(string:lowercase(string:trim(Host)), "https:") =/= nomatch.
 
 %% Feeds the server's own metric beside those that all backends have.
--spec report(event_pusher:report(), event_pusher:report(), event_pusher_backend:labels(),
+-spec report(event_pusher:report(), event_pusher:report(), event_pusher_backend:fields(),
              [event_pusher:name()]) -> ok.
-report(Previous, #{attempt_times_us := Times} = Report, Labels, Names) ->
-    ok = event_pusher_backend:report(Previous, Report, Labels, Names),
-    Sent = maps:with([host_type], Labels),
+report(Previous, #{attempt_times_us := Times} = Report, Fields, Names) ->
+    ok = event_pusher_backend:report(Previous, Report, Fields, Names),
+    Sent = maps:with([host_type], Fields),
     Since = fun(Key) -> maps:get(Key, Report) - maps:get(Key, Previous) end,
     Failed = [rejected, exhausted, closed, refused_full, refused_closed],
     Counts = #{count => Since(delivered), failure_count => lists:sum(lists:map(Since, Failed))},

@@ -8,6 +8,8 @@
 -export([start/2, stop/1, hooks/1, config_spec/0, supported_features/0, instrumentation/1]).
 %% mongoose_module_metrics callback
 -export([config_metrics/1]).
+%% For the check of a configuration
+-export([complaints/2]).
 %% Hook handlers
 -export([push_event/3, remove_user/3, remove_domain/3]).
 %% IQ handlers: of servers up to 6.5, and of later ones
@@ -36,7 +38,23 @@
 
 -spec start(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
 start(HostType, Opts) ->
-    event_pusher_backend:start(?MODULE, HostType, fun() -> start_parts(HostType, Opts) end).
+    event_pusher_backend:start(?MODULE, HostType, fun() -> check_options(HostType, Opts) end,
+                               fun() -> start_parts(HostType, Opts) end).
+
+check_options(HostType, Opts) ->
+    case complaints(HostType, Opts) of
+        [] -> ok;
+        Complaints -> event_pusher_backend:refuse(event_pusher_push_pool:labels(HostType),
+                                                  Complaints)
+    end.
+
+%% What start/2 complains about, without a start.
+-spec complaints(mongooseim:host_type(), gen_mod:module_opts()) -> [binary()].
+complaints(_HostType, #{iqdisc := IQDisc, plugin_module := Plugin} = Opts) ->
+    [<<"iqdisc.workers: must be given with iqdisc.type \"queues\", got nothing">>
+     || IQDisc =:= queues]
+        ++ mod_event_pusher_push_plugin:complaints(Plugin)
+        ++ event_pusher_backend:queue_complaints(Opts).
 
 start_parts(HostType, #{iqdisc := IQDisc, wpool := Wpool} = Opts) ->
     event_pusher_push_pool:start(HostType, Wpool, event_pusher_backend:queue_opts(Opts)),

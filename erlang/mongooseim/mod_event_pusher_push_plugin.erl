@@ -4,7 +4,7 @@
 %% Each callback is optional. What a plugin leaves out is done by
 %% mod_event_pusher_push_plugin_defaults.
 
--export([init/2, terminate/1, default_plugin_module/0]).
+-export([init/2, terminate/1, complaints/1, default_plugin_module/0]).
 -export([may_publish/3, prepare_notification/2, should_publish/3, publish_notification/4]).
 
 -export_type([push_payload/0]).
@@ -33,18 +33,20 @@ what a later event of the same stanza has to know, in the namespace event_pusher
 
 -optional_callbacks([may_publish/2, prepare_notification/2, should_publish/3,
                      publish_notification/4]).
+-define(CALLBACKS, [{may_publish, 2}, {prepare_notification, 2}, {should_publish, 3},
+                    {publish_notification, 4}]).
 
 -define(KEY(HostType), {?MODULE, HostType}).
 
 -spec init(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
 init(HostType, #{plugin_module := Plugin}) ->
-    case code:ensure_loaded(Plugin) of
-        {module, Plugin} ->
-            persistent_term:put(?KEY(HostType), Plugin);
-        {error, Reason} ->
-            error(#{what => event_pusher_plugin_not_loaded, host_type => HostType,
-                    plugin_module => Plugin, reason => Reason})
-    end.
+    persistent_term:put(?KEY(HostType), Plugin).
+
+%% A module without any of the callbacks would do what the default plugin does, which nobody means
+%% who names another one.
+-spec complaints(module()) -> [binary()].
+complaints(Plugin) ->
+    event_pusher_callbacks:complaints(plugin_module, Plugin, {any, ?CALLBACKS}).
 
 -spec terminate(mongooseim:host_type()) -> ok.
 terminate(HostType) ->
@@ -101,7 +103,7 @@ call(Plugin, Callback, Args) ->
         false -> apply(default_plugin_module(), Callback, Args)
     end.
 
-%% The plugin was loaded at the start.
+%% The plugin was loaded by the check at the start.
 exports(Plugin, Callback, Arity) ->
     erlang:function_exported(Plugin, Callback, Arity).
 

@@ -6,6 +6,8 @@
 
 %% gen_mod callbacks
 -export([start/2, stop/1, hooks/1, config_spec/0, supported_features/0, instrumentation/1]).
+%% For the check of a configuration
+-export([complaints/2]).
 %% Hook handler
 -export([push_event/3]).
 
@@ -35,9 +37,18 @@ start_exchanges(HostType, Opts) ->
     Exchanges = maps:with(?EXCHANGES, Opts),
     case map_size(Exchanges) of
         0 -> ok;
-        _ -> start_pool(HostType, Exchanges, Opts)
+        _ -> event_pusher_backend:start_pool(pool(HostType, Exchanges, Opts))
     end,
     persistent_term:put(?KEY(HostType), Exchanges).
+
+%% What start/2 would complain about, without a start.
+-spec complaints(mongooseim:host_type(), gen_mod:module_opts()) -> [binary()].
+complaints(HostType, Opts) ->
+    Exchanges = maps:with(?EXCHANGES, Opts),
+    case map_size(Exchanges) of
+        0 -> [];
+        _ -> event_pusher_backend:complaints(pool(HostType, Exchanges, Opts))
+    end.
 
 -spec stop(mongooseim:host_type()) -> ok.
 stop(HostType) ->
@@ -174,20 +185,25 @@ name(HostType) ->
 labels(HostType) ->
     #{host_type => HostType, pool_type => rabbit, pool_tag => ?TAG}.
 
--spec start_pool(mongooseim:host_type(), exchanges(), gen_mod:module_opts()) -> ok.
-start_pool(HostType, Exchanges, Opts) ->
+-spec pool(mongooseim:host_type(), exchanges(), gen_mod:module_opts()) ->
+    event_pusher_backend:pool().
+pool(HostType, Exchanges, Opts) ->
     {PoolOpts, ConnOpts} = connection(HostType, Opts),
-    #{tls := Tls} = Target = target(HostType, Exchanges, ConnOpts),
+    #{host := Host, port := Port, virtual_host := VirtualHost} = Target =
+        target(HostType, Exchanges, ConnOpts),
     Labels = labels(HostType),
-    event_pusher_outgoing:warn_unverified(Labels, Tls),
     Settings = #{pool_size => maps:get(workers, PoolOpts, ?WORKERS),
                  retry_count => infinity,
                  retry_time_ms => ?RETRY_TIME_MS,
                  retry_max_ms => ?RETRY_MAX_MS,
                  target => Target},
     Name = name(HostType),
-    ReportTo = {event_pusher_backend, report, [Labels, [Name]]},
-    event_pusher_backend:start_pool(Name, Labels, #{settings => Settings, opts => Opts}, ReportTo).
+    Fields = Labels#{receiver => event_pusher_receiver:broker(Host, Port, VirtualHost)},
+    #{name => Name,
+      labels => Labels,
+      settings => Settings,
+      opts => Opts,
+      report_to => {event_pusher_backend, report, [Fields, [Name]]}}.
 
 -spec connection(mongooseim:host_type(), gen_mod:module_opts()) -> {map(), map()}.
 connection(_HostType, #{connection := ConnOpts}) ->

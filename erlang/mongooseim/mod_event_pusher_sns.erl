@@ -5,6 +5,8 @@
 
 %% gen_mod callbacks
 -export([start/2, stop/1, hooks/1, config_spec/0, supported_features/0, instrumentation/1]).
+%% For the check of a configuration
+-export([complaints/2]).
 %% Hook handler
 -export([push_event/3]).
 %% Option processor
@@ -46,9 +48,18 @@
 
 -spec start(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
 start(HostType, Opts) ->
-    event_pusher_backend:start(?MODULE, HostType, fun() -> start_pool(HostType, Opts) end).
+    event_pusher_backend:start(?MODULE, HostType, fun() ->
+        event_pusher_backend:start_pool(pool(HostType, Opts)),
+        persistent_term:put(?KEY(HostType), publishing(Opts))
+    end).
 
-start_pool(HostType, Opts) ->
+%% What start/2 would complain about, without a start.
+-spec complaints(mongooseim:host_type(), gen_mod:module_opts()) -> [binary()].
+complaints(HostType, Opts) ->
+    event_pusher_backend:complaints(pool(HostType, Opts)).
+
+-spec pool(mongooseim:host_type(), gen_mod:module_opts()) -> event_pusher_backend:pool().
+pool(HostType, Opts) ->
     #{pool_size := PoolSize, publish_retry_count := RetryCount, publish_retry_time_ms := RetryTime,
       sns_host := Host, region := Region, access_key_id := KeyId, secret_access_key := Secret} = Opts,
     Target = #{target => sns,
@@ -65,9 +76,23 @@ start_pool(HostType, Opts) ->
                  target => Target},
     Name = name(HostType),
     Labels = labels(HostType),
-    ReportTo = {event_pusher_backend, report, [Labels, [Name]]},
-    event_pusher_backend:start_pool(Name, Labels, #{settings => Settings, opts => Opts}, ReportTo),
-    persistent_term:put(?KEY(HostType), publishing(Opts)).
+    Fields = Labels#{receiver => event_pusher_receiver:url(Host)},
+    #{name => Name,
+      labels => Labels,
+      settings => Settings,
+      opts => Opts,
+      complaints => plugin_complaints(Opts),
+      report_to => {event_pusher_backend, report, [Fields, [Name]]}}.
+
+%% The plugin needs what it will be called for.
+-spec plugin_complaints(gen_mod:module_opts()) -> [binary()].
+plugin_complaints(#{plugin_module := Plugin} = Opts) ->
+    Has = fun(Keys) -> map_size(maps:with(Keys, Opts)) > 0 end,
+    Messages = [pm_messages_topic, muc_messages_topic],
+    Callbacks = [{user_guid, 1} || Has([presence_updates_topic | Messages])]
+        ++ [{message_attributes, 3} || Has([presence_updates_topic])]
+        ++ [{message_attributes, 5} || Has(Messages)],
+    event_pusher_callbacks:complaints(plugin_module, Plugin, {all, Callbacks}).
 
 -spec stop(mongooseim:host_type()) -> ok.
 stop(HostType) ->

@@ -458,8 +458,9 @@ class Script(unittest.TestCase):
         self.assertEqual((str(self.release), f"{self.release} {self.release}/erts-15.2.7/bin"), (where, variables.strip()))
         package = self.script.parent / "lib" / "event_pusher-0.1.0" / "ebin"
         self.assertEqual(["-boot", f"{self.release}/releases/6.8.0/start_clean"], words[:2])
-        self.assertEqual(["-pa", str(package), "-s", "event_pusher_check", "main"], words[-8:-3])
-        self.assertEqual(["-extra", "package", f"{self.release}/etc/mongooseim.toml"], words[-3:])
+        self.assertEqual(["-pa", str(package), "-s", "event_pusher_check", "main"], words[-9:-4])
+        etc = self.release / "etc"
+        self.assertEqual(["-extra", "package", f"{etc}/mongooseim.toml", f"{etc}/app.config"], words[-4:])
         self.assertFalse({"-sname", "-name", "-setcookie", "-args_file", "+P"} & set(words))
         self.assertEqual(before, tree(self.release))
 
@@ -473,7 +474,7 @@ class Script(unittest.TestCase):
         paths = [pair for pair in zip(words, words[1:]) if pair[0] in ["-pa", "-pz"]]
         self.assertEqual([("-pa", "early"), ("-pa", "lib/event_pusher-0.1.0/ebin"), ("-pa", "plugins"), ("-pa", "more/plugins"),
                           ("-pz", "last"), ("-pa", "dist"), ("-pa", "late")], paths)
-        self.assertEqual("installed", words[-2])
+        self.assertEqual("installed", words[-3])
 
     def test_check_knows_an_installation_by_environment(self):
         told = self.fake_vm()
@@ -485,7 +486,7 @@ class Script(unittest.TestCase):
         told = self.fake_vm()
         write(self.place.path / "my conf.toml", "")
         self.done("check", "--config", "my conf.toml", cwd=self.place.path)
-        self.assertEqual(f"{self.place.path}/my conf.toml", told()[-2])
+        self.assertEqual(f"{self.place.path}/my conf.toml", told()[-3])
         self.refused("there is no", "other.toml", arguments=("check", "--config=other.toml"))
 
     def test_the_status_of_check_is_that_of_the_vm_unless_it_did_not_run(self):

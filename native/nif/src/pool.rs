@@ -46,6 +46,15 @@ fn start_pool<'a>(env: Env<'a>, settings: Term<'a>) -> NifResult<Term<'a>> {
     Ok((atoms::ok(), resource).encode(env))
 }
 
+/// `ok | {error, [Complaint :: binary()]}`. Nothing is started for it.
+#[rustler::nif(schedule = "DirtyIo")]
+fn check_pool<'a>(env: Env<'a>, settings: Term<'a>) -> NifResult<Term<'a>> {
+    Ok(match Settings::decode(settings)? {
+        Ok(_) => atoms::ok().encode(env),
+        Err(complaints) => env.error_tuple(complaints.0),
+    })
+}
+
 /// `ok | {error, full | closed}`
 #[rustler::nif]
 fn push<'a>(
