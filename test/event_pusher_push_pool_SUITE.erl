@@ -29,7 +29,8 @@
          jobs_may_come_while_the_pool_is_down/1,
          calls_that_are_not_for_jobs_do_no_harm/1,
          stopping_waits_until_the_last_job_has_ended/1,
-         stopping_waits_for_an_answer/1,
+         stopping_waits_for_no_answer/1,
+         what_starts_while_the_pool_stops_waits_for_no_answer/1,
          stopping_closes_what_is_left_at_the_deadline/1,
          stopping_waits_for_nothing_if_there_is_nothing/1,
          stopping_goes_on_if_the_owner_is_killed_meanwhile/1,
@@ -398,13 +399,15 @@ settle(#{counts := Counts, queued := Queued} = Model) ->
     Accepted = Delivered + Rejected + Exhausted + Held,
     Model.
 
-%% What was left at the stop is closed, and the metrics say the same as the counters.
+%% What was left at the stop is closed, or unanswered if it waited for an answer, and the metrics say
+%% the same as the counters.
 check_totals(#{counts := Counts} = Model) ->
     #{delivered := Delivered, rejected := Rejected, exhausted := Exhausted,
       refused_full := Full} = Counts,
     [Delivered, Rejected, Exhausted, Full] =
         [total(Metric) || Metric <- [delivered, rejected, exhausted, full]],
-    held(Model) =:= total(closed).
+    #{awaiting := Awaiting} = Model,
+    {length(Awaiting), held(Model) - length(Awaiting)} =:= {total(unanswered), total(closed)}.
 
 count(Counter, #{counts := Counts} = Model) ->
     Model#{counts := maps:update_with(Counter, fun(Count) -> Count + 1 end, Counts)}.
@@ -508,16 +511,37 @@ stopping_waits_until_the_last_job_has_ended(_Config) ->
     %% What was refused meanwhile is the only one.
     ?assertEqual({4, 1}, {total(delivered), total(closed)}).
 
-%% Confirms that a stop with no worker at work is not over before.
-stopping_waits_for_an_answer(_Config) ->
-    start(#{drain_timeout_ms => ?HOUR, max_bytes => 10000}, #{}),
-    [First, Second] = [awaiting() || _ <- [1, 2]],
+%% Confirms the count, the log line, and that answers may come after that: before the next start, and
+%% after it.
+stopping_waits_for_no_answer(_Config) ->
+    start(#{drain_timeout_ms => ?HOUR}, #{}),
+    [First, Second, Third] = [awaiting() || _ <- [1, 2, 3]],
+    ok = stop(),
+    ?assertMatch(#{reason := unanswered, count := 3, last_cause := <<"module is stopped">>},
+                 log_capture:await(event_pusher_drops)),
+    ?assertEqual(ok, ?POOL:answered(First, delivered)),
+    ok = start_again(#{}, #{}),
+    ?assertEqual(ok, ?POOL:answered(Second, delivered)),
+    ?assertEqual(ok, ?POOL:resume(Third, tell(late))),
+    ok = push(tell(next)),
+    ran(next),
+    push_rig:await_stats(#{accepted => 1, delivered => 1, unanswered => 0, waiting => 0}),
+    nothing_ran(),
+    ?assertEqual([0, 3, 0], [total(Fate) || Fate <- [delivered, unanswered, closed]]).
+
+%% Confirms it for a job that waits for a worker when the stop begins: it runs, and that is all.
+what_starts_while_the_pool_stops_waits_for_no_answer(_Config) ->
+    start(#{drain_timeout_ms => ?HOUR, max_bytes => 10000}, #{workers => 1}),
+    Busy = push_rig:occupy(),
+    Test = self(),
+    ok = push(fun(_Ticket) -> Test ! {ran, last, self()}, {await, ?HOUR} end),
     Stopping = stopping(),
     await_refusal(),
-    ok = ?POOL:answered(First, delivered),
-    ok = ?POOL:resume(Second, fun(_) -> {rejected, <<"cancel item-not-found">>} end),
+    push_rig:release(Busy, delivered),
+    ran(last),
     await_end(Stopping),
-    ?assertEqual({1, 1}, {total(delivered), total(rejected)}).
+    %% What was refused meanwhile is the only one that is closed.
+    ?assertEqual([1, 1, 1], [total(Fate) || Fate <- [delivered, unanswered, closed]]).
 
 %% Confirms the count, the log line, and that what ends or comes later changes nothing.
 stopping_closes_what_is_left_at_the_deadline(_Config) ->
@@ -528,14 +552,16 @@ stopping_closes_what_is_left_at_the_deadline(_Config) ->
     Monitor = monitor(process, Worker),
     ok = stop(),
     receive {'DOWN', Monitor, process, Worker, _} -> ok after ?WAIT -> ct:fail(alive) end,
-    ?assertEqual(5, total(closed)),
-    ?assertMatch(#{reason := closed, count := 5, last_cause := <<"module is stopped">>},
-                 log_capture:await(event_pusher_drops)),
+    ?assertEqual({1, 4}, {total(unanswered), total(closed)}),
+    Lines = [log_capture:await(event_pusher_drops) || _ <- [1, 2]],
+    ?assertMatch([#{reason := unanswered, count := 1}, #{reason := closed, count := 4}], Lines),
+    ?assertMatch([#{last_cause := <<"module is stopped">>}], lists:usort(
+        [maps:with([last_cause], Line) || Line <- Lines])),
     ?assertEqual({error, closed}, ?POOL:stats(?HT)),
     ?assertEqual({error, closed}, push(tell(late))),
     ?assertEqual(ok, ?POOL:answered(Ticket, delivered)),
     ?assertEqual(ok, ?POOL:resume(Ticket, tell(late))),
-    ?assertEqual({0, 5}, {total(delivered), total(closed)}),
+    ?assertEqual({0, 4}, {total(delivered), total(closed)}),
     ?assertEqual([], log_capture:rest(event_pusher_drops)),
     nothing_ran().
 

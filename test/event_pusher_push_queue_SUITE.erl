@@ -16,6 +16,9 @@
          closing_waits_for_the_last_job/1,
          closing_does_not_wait_for_jobs_that_are_refused/1,
          what_has_not_ended_in_time_is_closed/1,
+         what_waits_for_an_answer_does_not_hold_up_the_end/1,
+         who_waits_for_an_answer_while_the_queue_closes_does_so_in_vain/1,
+         who_ends_the_last_job_has_told_before_the_queue_is_closed/1,
          nothing_crashes_after_the_owner_has_ended/1,
          what_a_killed_owner_leaves_is_counted/1]).
 
@@ -55,9 +58,8 @@ step({_Change, _N}, #{started := []} = Model) ->
     Model;
 step({remove, N}, Model) ->
     {{_Number, Id}, #{queue := Queue} = Less} = pick(N, Model),
-    {ok, Us} = ?QUEUE:remove(Queue, Id),
-    true = Us >= 0,
-    gone = ?QUEUE:remove(Queue, Id),
+    ok = remove(Queue, Id),
+    gone = remove(Queue, Id),
     check(Less);
 step({again, N}, Model) ->
     {{Number, Id}, #{queue := Queue, waiting := Waiting} = Less} = pick(N, Model),
@@ -96,7 +98,7 @@ a_job_goes_to_one_process_and_ends_once(_Config) ->
 take_until_enough(Queue, Test) ->
     case ?QUEUE:claim(Queue) of
         {ok, Id, Job} ->
-            {ok, _} = ?QUEUE:remove(Queue, Id),
+            ok = remove(Queue, Id),
             Test ! {ended, Job},
             take_until_enough(Queue, Test);
         empty ->
@@ -116,7 +118,7 @@ too_many_jobs_are_refused_until_one_ends(_Config) ->
     ?assertEqual({error, full}, ?QUEUE:add(Queue, three)),
     {ok, Id, one} = ?QUEUE:claim(Queue),
     ?assertEqual({error, full}, ?QUEUE:add(Queue, three)),
-    {ok, _} = ?QUEUE:remove(Queue, Id),
+    ok = remove(Queue, Id),
     ?assertEqual(ok, ?QUEUE:add(Queue, three)),
     ?assertMatch(#{accepted := 3, refused_full := 2}, ?QUEUE:totals(Queue)).
 
@@ -136,7 +138,7 @@ a_job_whose_process_died_is_lost(_Config) ->
     ok = ?QUEUE:add(Queue, mine),
     {ok, _Mine, mine} = ?QUEUE:claim(Queue),
     ?assertEqual([Lost], ?QUEUE:lost(Queue, died)),
-    ?assertEqual([], ?QUEUE:lost(Queue, unanswered)).
+    ?assertEqual([], ?QUEUE:lost(Queue, overdue)).
 
 %% Confirms that it is not lost before, and that its process may die meanwhile.
 a_job_whose_answer_does_not_come_is_lost_after_its_deadline(_Config) ->
@@ -151,7 +153,7 @@ a_job_whose_answer_does_not_come_is_lost_after_its_deadline(_Config) ->
         exit(Impatient)
     end),
     Lost = receive {'DOWN', Monitor, process, Pid, Id} -> Id after ?WAIT -> ct:fail(alive) end,
-    ?assertEqual([Lost], ?QUEUE:lost(Queue, unanswered)),
+    ?assertEqual([Lost], ?QUEUE:lost(Queue, overdue)),
     ?assertEqual([], ?QUEUE:lost(Queue, died)).
 
 %% Confirms it for an answer that ends the job and one that makes it wait again.
@@ -159,7 +161,7 @@ an_answer_may_come_before_anybody_waits_for_it(_Config) ->
     Queue = queue(10),
     [ok = ?QUEUE:add(Queue, Job) || Job <- [a, b]],
     {ok, A, a} = ?QUEUE:claim(Queue),
-    {ok, _} = ?QUEUE:remove(Queue, A),
+    ok = remove(Queue, A),
     ok = ?QUEUE:await(Queue, A, 1000),
     {ok, B, b} = ?QUEUE:claim(Queue),
     ok = ?QUEUE:again(Queue, B, b2),
@@ -195,7 +197,7 @@ who_waits_for_an_answer_too_late_takes_the_job_from_nobody(_Config) ->
                                    end),
     await_start(Queue),
     ok = ?QUEUE:await(Queue, Id, -1),
-    ?assertEqual([], ?QUEUE:lost(Queue, unanswered)),
+    ?assertEqual([], ?QUEUE:lost(Queue, overdue)),
     Pid ! go,
     receive {'DOWN', Monitor, process, Pid, normal} -> ok after ?WAIT -> ct:fail(alive) end,
     ?assertEqual([Id], ?QUEUE:lost(Queue, died)).
@@ -212,10 +214,10 @@ closing_waits_for_the_last_job(_Config) ->
     [ok = ?QUEUE:add(Queue, Job) || Job <- [a, b]],
     spawn_link(fun() ->
         {ok, A, a} = ?QUEUE:claim(Queue),
-        {ok, _} = ?QUEUE:remove(Queue, A),
+        ok = remove(Queue, A),
         await_refusal(Queue),
         {ok, B, b} = ?QUEUE:claim(Queue),
-        {ok, _} = ?QUEUE:remove(Queue, B)
+        ok = remove(Queue, B)
     end),
     ok = ?QUEUE:close(Queue, ?WAIT),
     ?assertMatch(#{closed := 0}, ?QUEUE:totals(Queue)),
@@ -224,7 +226,7 @@ closing_waits_for_the_last_job(_Config) ->
 await_refusal(Queue) ->
     case ?QUEUE:add(Queue, another) of
         {error, closed} -> ok;
-        ok -> {ok, Id, another} = claim_last(Queue), {ok, _} = ?QUEUE:remove(Queue, Id),
+        ok -> {ok, Id, another} = claim_last(Queue), ok = remove(Queue, Id),
               await_refusal(Queue)
     end.
 
@@ -241,7 +243,7 @@ close_among_refusals() ->
     {ok, Id, last} = ?QUEUE:claim(Queue),
     TooLarge = binary:copy(<<"x">>, 1000000),
     [spawn_link(fun() -> add_in_vain(Queue, TooLarge) end) || _ <- [1, 2, 3]],
-    spawn_link(fun() -> await_closing(Queue, TooLarge), {ok, _} = ?QUEUE:remove(Queue, Id) end),
+    spawn_link(fun() -> await_closing(Queue, TooLarge), ok = remove(Queue, Id) end),
     {Us, ok} = timer:tc(fun() -> ?QUEUE:close(Queue, ?WAIT) end),
     true = Us < ?WAIT * 1000,
     #{closed := 0} = ?QUEUE:totals(Queue),
@@ -272,9 +274,48 @@ what_has_not_ended_in_time_is_closed(_Config) ->
     {ok, A, a} = ?QUEUE:claim(Queue),
     ok = ?QUEUE:close(Queue, 0),
     ?assertMatch(#{closed := 3}, ?QUEUE:totals(Queue)),
-    ?assertEqual(gone, ?QUEUE:remove(Queue, A)),
+    ?assertEqual(gone, remove(Queue, A)),
     ok = ?QUEUE:close(Queue, ?WAIT),
     ?assertMatch(#{closed := 3, accepted := 3}, ?QUEUE:totals(Queue)).
+
+%% Confirms that only the waiting is over: a job that answers made wait again is closed.
+what_waits_for_an_answer_does_not_hold_up_the_end(_Config) ->
+    Queue = queue(10),
+    [ok = ?QUEUE:add(Queue, Job) || Job <- [a, b, c, d]],
+    [A, B, C] = [begin {ok, Id, _} = ?QUEUE:claim(Queue), Id end || _ <- [1, 2, 3]],
+    [ok = ?QUEUE:await(Queue, Id, 3600000) || Id <- [A, B, C]],
+    ok = ?QUEUE:again(Queue, C, more),
+    ok = ?QUEUE:close(Queue, 0),
+    ?assertMatch(#{unanswered := 2, closed := 2, accepted := 4}, ?QUEUE:totals(Queue)),
+    ?assertEqual(gone, remove(Queue, A)),
+    ?assertEqual(gone, ?QUEUE:again(Queue, B, more)),
+    ?assertMatch(#{queue_events := 0, in_flight := 0, queue_bytes := 0}, ?QUEUE:levels(Queue)).
+
+%% Confirms it without a deadline: if it were not over, this case would never end.
+who_waits_for_an_answer_while_the_queue_closes_does_so_in_vain(_Config) ->
+    Queue = queue(10),
+    ok = ?QUEUE:add(Queue, last),
+    spawn_link(fun() ->
+        {ok, Id, last} = ?QUEUE:claim(Queue),
+        await_closing(Queue, binary:copy(<<"x">>, 1000000)),
+        ok = ?QUEUE:await(Queue, Id, 3600000)
+    end),
+    ok = ?QUEUE:close(Queue, infinity),
+    ?assertMatch(#{unanswered := 1, closed := 0}, ?QUEUE:totals(Queue)).
+
+%% Confirms it with a function that takes its time.
+who_ends_the_last_job_has_told_before_the_queue_is_closed(_Config) ->
+    Queue = queue(10),
+    ok = ?QUEUE:add(Queue, last),
+    spawn_link(fun() ->
+        {ok, Id, last} = ?QUEUE:claim(Queue),
+        await_closing(Queue, binary:copy(<<"x">>, 1000000)),
+        ok = ?QUEUE:remove(Queue, Id, fun(_Us) ->
+            receive after 20 -> ?QUEUE:count(Queue, delivered) end
+        end)
+    end),
+    ok = ?QUEUE:close(Queue, infinity),
+    ?assertMatch(#{delivered := 1, closed := 0}, ?QUEUE:totals(Queue)).
 
 %% Confirms each function.
 nothing_crashes_after_the_owner_has_ended(_Config) ->
@@ -283,7 +324,7 @@ nothing_crashes_after_the_owner_has_ended(_Config) ->
     ?assertEqual(empty, ?QUEUE:claim(Queue)),
     ?assertEqual(ok, ?QUEUE:await(Queue, 1, 1000)),
     ?assertEqual(gone, ?QUEUE:again(Queue, 1, job)),
-    ?assertEqual(gone, ?QUEUE:remove(Queue, 1)),
+    ?assertEqual(gone, remove(Queue, 1)),
     ?assertEqual(ok, ?QUEUE:cause(Queue, rejected, <<"late">>)),
     ?assertMatch(#{queue_events := 0, in_flight := 0, oldest_ms := 0}, ?QUEUE:levels(Queue)),
     ?assertMatch(#{refused_closed := 1, last_rejected := undefined}, ?QUEUE:totals(Queue)).
@@ -309,6 +350,9 @@ of_ended_owner(Reason) ->
     Queue = receive #{} = New -> New after ?WAIT -> ct:fail(no_queue) end,
     _ = case Reason of kill -> exit(Owner, kill); normal -> Owner ! go end,
     receive {'DOWN', Monitor, process, Owner, _} -> Queue after ?WAIT -> ct:fail(alive) end.
+
+remove(Queue, Id) ->
+    ?QUEUE:remove(Queue, Id, fun(Us) when Us >= 0 -> ok end).
 
 queue(MaxEvents) ->
     ?QUEUE:new(#{max_events => MaxEvents, max_bytes => 1000000}).

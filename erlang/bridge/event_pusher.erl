@@ -3,7 +3,7 @@
 
 -export([check_pool/1, start_pool/3, stop_pools/1, push/2, stats/1]).
 -export_type([name/0, settings/0, target/0, tls/0, message/0, json/0, attribute/0]).
--export_type([stats/0, report/0, report_to/0, drop_reason/0]).
+-export_type([stats/0, report/0, report_to/0]).
 
 -doc "A pool's name: the backend and the host type it serves, and what tells several apart.".
 -type name() :: {atom(), binary()} | {atom(), binary(), pos_integer()}.
@@ -82,15 +82,14 @@ are headers; for RabbitMQ, the destination is an exchange and the group the rout
 
 -type attribute() :: {Name :: binary(), {string | number | binary, binary()}}.
 
--doc "Why an event was not delivered: not accepted (full, closed), or given up.".
--type drop_reason() :: full | closed | rejected | exhausted.
-
--doc "accepted = delivered + rejected + exhausted + closed + waiting, always.".
+-doc "accepted = delivered + rejected + exhausted + unanswered + closed + waiting, always.".
 -type stats() :: #{
     accepted := non_neg_integer(),
     delivered := non_neg_integer(),
     rejected := non_neg_integer(),
     exhausted := non_neg_integer(),
+    %% Only of push notifications:
+    unanswered => non_neg_integer(),
     closed := non_neg_integer(),
     waiting := non_neg_integer(),
     refused_full := non_neg_integer(),

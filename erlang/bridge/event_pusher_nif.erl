@@ -2,7 +2,7 @@
 -moduledoc "The functions of the native library. Only event_pusher and its processes call them.".
 
 -export([start_runtime/1, stop_runtime/0]).
--export([check_pool/1, start_pool/1, stop_pool/2, push/2, stats/1, report/1]).
+-export([check_pool/1, start_pool/1, close_pool/1, stop_pool/2, push/2, stats/1, report/1]).
 -export_type([pool/0]).
 
 -on_load(load/0).
@@ -29,7 +29,12 @@ check_pool(_Settings) ->
 start_pool(_Settings) ->
     erlang:nif_error(not_loaded).
 
-%% Dirty: drains the pool for up to that many milliseconds.
+%% Refuses new messages from now on; the time to drain begins.
+-spec close_pool(pool()) -> ok.
+close_pool(_Pool) ->
+    erlang:nif_error(not_loaded).
+
+%% Dirty: drains the pool for up to that many milliseconds since it was closed.
 -spec stop_pool(pool(), non_neg_integer()) -> event_pusher:report().
 stop_pool(_Pool, _DrainMs) ->
     erlang:nif_error(not_loaded).

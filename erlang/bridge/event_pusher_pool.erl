@@ -67,7 +67,7 @@ init({Name, Hidden, ReportTo}) ->
 
 -spec handle_call(term(), gen_server:from(), state()) -> {reply, ok | {error, unknown}, state()}.
 handle_call(drain, _From, #{pool := Pool, drain_timeout_ms := Drain} = State) ->
-    {reply, ok, report(event_pusher_nif:stop_pool(Pool, Drain), State)};
+    {reply, ok, report(stop_native(Pool, Drain), State)};
 handle_call(_Request, _From, State) ->
     {reply, {error, unknown}, State}.
 
@@ -83,10 +83,17 @@ handle_info(_Message, State) ->
 
 -spec terminate(term(), state()) -> ok.
 terminate(_Reason, #{name := Name, pool := Pool, drain_timeout_ms := Drain} = State) ->
-    Last = event_pusher_nif:stop_pool(Pool, Drain),
+    Last = stop_native(Pool, Drain),
     _ = persistent_term:erase(?KEY(Name)),
     _ = report(Last, State),
     ok.
+
+%% Each drain occupies a dirty scheduler, and there may be more pools that stop together than those.
+%% So the time of all begins before any of them gets one: who comes later has drained already.
+-spec stop_native(event_pusher_nif:pool(), non_neg_integer()) -> event_pusher:report().
+stop_native(Pool, Drain) ->
+    ok = event_pusher_nif:close_pool(Pool),
+    event_pusher_nif:stop_pool(Pool, Drain).
 
 %% Of a former owner that was killed. What its pool had not delivered was dropped, and somebody has
 %% to say so.

@@ -17,8 +17,8 @@ start_pool(Name, #{drain_timeout_ms := Drain} = Settings, ReportTo) ->
         id => Name,
         start => {event_pusher_pool, start_link, [Name, fun() -> Settings end, ReportTo]},
         %% The owner drains its pool in terminate/2, which takes as long as the drain may take and
-        %% a target to close.
-        shutdown => Drain + 8000
+        %% half a second for a target to close.
+        shutdown => Drain + 3000
     }).
 
 %% The owners of those of the pools that run: none while the application does not.

@@ -13,9 +13,9 @@
 -include_lib("kernel/include/logger.hrl").
 
 -type pool_type() :: http | push | rabbit | sns.
-%% Of metrics, log lines and errors, as the server names those of its pools: its handler for Exometer
-%% knows no other set, and complains at each measurement. A pool tag is what the server calls the
-%% pool of a backend.
+%% Of metrics, log lines and errors, as the server names those of its pools: its handler for
+%% Exometer knows no other set, and complains at each measurement. A pool tag is what the server
+%% calls the pool of a backend.
 -type labels() :: #{host_type := mongooseim:host_type(), pool_type := pool_type(),
                     pool_tag := atom()}.
 
@@ -97,10 +97,11 @@ queue_spec() ->
                        <<"drain_timeout_ms">> => #option{type = integer,
                                                          validate = non_negative}}}.
 
-%% Not in the spec: existing configurations keep the very options that they have today.
+%% Not in the spec: existing configurations keep the very options that they have today. The server's
+%% own callers give a change of modules 5 seconds; with the close of a connection, a stop takes 2.
 -spec queue_opts(gen_mod:module_opts()) -> queue_opts().
 queue_opts(Opts) ->
-    Defaults = #{max_events => 100000, max_bytes => 64 * 1024 * 1024, drain_timeout_ms => 5000},
+    Defaults = #{max_events => 100000, max_bytes => 64 * 1024 * 1024, drain_timeout_ms => 1500},
     maps:merge(Defaults, maps:get(queue, Opts, #{})).
 
 %% Pools
@@ -176,14 +177,18 @@ number_text(Number) -> float_to_binary(Number, [short]).
 
 -spec instrumentation(labels()) -> [mongoose_instrument:spec()].
 instrumentation(#{pool_type := PoolType} = Labels) ->
-    [{?EVENTS, Labels, #{metrics => #{delivered => spiral, rejected => spiral,
-                                      exhausted => spiral, closed => spiral, full => spiral,
-                                      retried => spiral, time => histogram}}},
+    Fates = maps:from_keys([delivered, rejected, exhausted, closed, full | own_fates(PoolType)],
+                           spiral),
+    [{?EVENTS, Labels, #{metrics => Fates#{retried => spiral, time => histogram}}},
      {?QUEUE, Labels, #{metrics => #{events => gauge, bytes => gauge, in_flight => gauge,
                                      oldest_ms => gauge}}}
      | [{?CONNECTION, Labels, #{metrics => #{up => gauge, blocked => gauge, opened => spiral,
                                              lost => spiral, failed => spiral}}}
         || PoolType =:= rabbit]].
+
+%% What events end as with one kind of pool only.
+own_fates(push) -> [unanswered];
+own_fates(_PoolType) -> [].
 
 %% Turns what happened in a native pool between two reports into measurements and log lines. Levels
 %% are those of all pools that have the same labels.
@@ -213,13 +218,15 @@ counts(Previous, Report) ->
     #{delivered => Since([delivered]),
       rejected => Since([rejected]),
       exhausted => Since([exhausted]),
+      unanswered => Since([unanswered]),
       closed => Since([closed, refused_closed]),
       full => Since([refused_full]),
       retried => Since([retried])}.
 
+%% Not every kind of pool has all counters.
 -spec since(atom(), event_pusher:report(), event_pusher:report()) -> non_neg_integer().
 since(Key, Previous, Report) ->
-    maps:get(Key, Report) - maps:get(Key, Previous).
+    maps:get(Key, Report, 0) - maps:get(Key, Previous, 0).
 
 measure(Counts, #{times_us := Times}, Labels) ->
     execute_some(?EVENTS, Labels, Counts),
@@ -249,6 +256,7 @@ measure_levels(Labels, All) ->
 log_drops(Counts, Report, Fields) ->
     Causes = [{rejected, maps:get(last_rejected, Report)},
               {exhausted, maps:get(last_exhausted, Report)},
+              {unanswered, <<"module is stopped">>},
               {closed, <<"module is stopped">>},
               {full, <<"queue is full">>}],
     lists:foreach(fun({Reason, Cause}) ->

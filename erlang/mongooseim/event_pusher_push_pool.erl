@@ -18,7 +18,7 @@
 -include_lib("kernel/include/logger.hrl").
 
 %% Runs in a worker. If it waits for an answer, somebody calls answered/2 or resume/2 with the
-%% ticket; if nobody does so in time, the job is exhausted.
+%% ticket; if nobody does so in time, the job is exhausted, and unanswered if the pool stops before.
 -type job() :: fun((ticket()) -> fate() | {await, TimeoutMs :: pos_integer()}).
 -type fate() :: delivered | {rejected | exhausted, Cause :: binary()}.
 -opaque ticket() :: {mongooseim:host_type(), event_pusher_push_queue:queue(),
@@ -46,8 +46,8 @@ start(HostType, Wpool, #{drain_timeout_ms := Drain} = QueueOpts) ->
                     shutdown => Drain + ?EXIT_WITHIN_MS}),
     ok.
 
-%% Drains the queue up to its deadline. The supervisor is not kept waiting meanwhile. An owner that
-%% is killed drains nothing, but the rest is stopped.
+%% Drains the queue up to its deadline, but waits for no answer. The supervisor is not kept waiting
+%% meanwhile. An owner that is killed drains nothing, but the rest is stopped.
 -spec stop(mongooseim:host_type()) -> ok.
 stop(HostType) ->
     try
@@ -118,10 +118,9 @@ run(HostType, Queue, Id, Job) ->
 -spec finish(mongooseim:host_type(), event_pusher_push_queue:queue(),
              event_pusher_push_queue:id(), fate()) -> ok.
 finish(HostType, Queue, Id, Fate) ->
-    case event_pusher_push_queue:remove(Queue, Id) of
-        {ok, Time} -> count(HostType, Queue, Time, Fate);
-        gone -> ok
-    end.
+    _ = event_pusher_push_queue:remove(Queue, Id,
+                                       fun(Time) -> count(HostType, Queue, Time, Fate) end),
+    ok.
 
 count(HostType, Queue, Time, delivered) ->
     event_pusher_backend:delivered_after(Time, labels(HostType)),
@@ -225,7 +224,7 @@ give_up_lost_jobs(#{host_type := HostType, queue := Queue}) ->
     [finish(HostType, Queue, Id, {rejected, <<"worker died">>})
      || Id <- event_pusher_push_queue:lost(Queue, died)],
     [finish(HostType, Queue, Id, {exhausted, <<"no answer">>})
-     || Id <- event_pusher_push_queue:lost(Queue, unanswered)],
+     || Id <- event_pusher_push_queue:lost(Queue, overdue)],
     ok.
 
 %% Calls that nobody has taken yet are in the worker pool. Too many calls do no harm. What was missed

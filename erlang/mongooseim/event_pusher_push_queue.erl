@@ -1,12 +1,12 @@
 -module(event_pusher_push_queue).
 -moduledoc "Jobs that wait, or wait for an answer, in bounded tables that any process may use.".
 
--export([new/1, add/2, claim/1, await/3, again/3, remove/2, lost/2]).
+-export([new/1, add/2, claim/1, await/3, again/3, remove/3, lost/2]).
 -export([miss/2, take_missed/1, forget_missed/1]).
 -export([close/2, count/2, cause/3, totals/1, levels/1]).
 -export_type([queue/0, id/0, limits/0, counter/0]).
 
-%% A job keeps its place in the bounds from add/2 to remove/2. The tables end with the process that
+%% A job keeps its place in the bounds from add/2 to remove/3. The tables end with the process that
 %% made them; the counters can be read after that.
 -opaque queue() :: #{waiting := ets:tid(), started := ets:tid(), causes := ets:tid(),
                      counters := atomics:atomics_ref(), owner := pid(),
@@ -14,15 +14,18 @@
 %% Ascending, so that the oldest job comes first.
 -type id() :: integer().
 -type limits() :: #{max_events := pos_integer(), max_bytes := pos_integer(), _ => _}.
--type counter() :: accepted | delivered | rejected | exhausted | closed | refused_full
-                 | refused_closed.
+-type counter() :: accepted | delivered | rejected | exhausted | unanswered | closed
+                 | refused_full | refused_closed.
 
 %% Waiting: {id(), Since, Bytes, Job}. Started: {id(), Holder, Since, Bytes}; the holder is a process
 %% or, while an answer is awaited, the deadline. Times are monotonic, in microseconds.
 
--define(COUNTERS, [events, bytes, closing, missed, accepted, delivered, rejected, exhausted, closed,
-                   refused_full, refused_closed]).
+-define(COUNTERS, [events, bytes, closing, missed, accepted, delivered, rejected, exhausted,
+                   unanswered, closed, refused_full, refused_closed]).
 -define(NOT_TOLD, [events, bytes, closing, missed]).
+
+%% Started jobs, or a certain one, that no process holds: see drop/4.
+-define(AWAITING(Id), {{Id, '$3', '_', '$2'}, [{is_integer, '$3'}]}).
 
 %% The calling process owns the queue.
 -spec new(limits()) -> queue().
@@ -74,11 +77,15 @@ claim(#{waiting := Waiting, started := Started} = Queue) ->
 
 %% A started job is not held by the calling process any more, but until the deadline by an answer.
 %% Nothing happens if the answer has come already, even if it made another process hold the job.
+%% While the queue closes, nobody waits for answers.
 -spec await(queue(), id(), TimeoutMs :: integer()) -> ok.
-await(#{started := Started}, Id, TimeoutMs) ->
+await(#{started := Started} = Queue, Id, TimeoutMs) ->
     _ = replace(Started, {{Id, self(), '$1', '$2'}, [],
                           [{{Id, now_us() + TimeoutMs * 1000, '$1', '$2'}}]}),
-    ok.
+    case is_closing(Queue) of
+        true -> drop(Queue, Started, ?AWAITING(Id), unanswered);
+        false -> ok
+    end.
 
 %% A started job waits once more, with something else to do.
 -spec again(queue(), id(), Job :: term()) -> ok | gone.
@@ -91,13 +98,13 @@ again(#{started := Started, waiting := Waiting}, Id, Job) ->
             gone
     end.
 
-%% Ends a started job; exactly one caller is told how long it was here.
--spec remove(queue(), id()) -> {ok, Us :: non_neg_integer()} | gone.
-remove(#{started := Started} = Queue, Id) ->
+%% Ends a started job. The function of exactly one caller runs, with the time that the job was here;
+%% it tells how the job ended before the owner can learn that there is none left.
+-spec remove(queue(), id(), Tell :: fun((Us :: non_neg_integer()) -> ok)) -> ok | gone.
+remove(#{started := Started} = Queue, Id, Tell) ->
     case take(Started, Id) of
         [{Id, _Holder, Since, Bytes}] ->
-            ok = release(Queue, Bytes),
-            {ok, now_us() - Since};
+            try Tell(now_us() - Since) after release(Queue, Bytes) end;
         [] ->
             gone
     end.
@@ -123,39 +130,47 @@ forget_missed(#{counters := Counters}) ->
     atomics:put(Counters, index(missed), 0).
 
 %% Started jobs whose process has died, or whose answer has not come by its deadline.
--spec lost(queue(), died | unanswered) -> [id()].
+-spec lost(queue(), died | overdue) -> [id()].
 lost(#{started := Started}, died) ->
     Held = ets:select(Started, [{{'$1', '$2', '_', '_'}, [{is_pid, '$2'}], [{{'$1', '$2'}}]}]),
     [Id || {Id, Pid} <- Held, not is_process_alive(Pid)];
-lost(#{started := Started}, unanswered) ->
+lost(#{started := Started}, overdue) ->
     ets:select(Started, [{{'$1', '$2', '_', '_'},
                           [{is_integer, '$2'}, {'<', '$2', now_us()}], ['$1']}]).
 
-%% Refuses new jobs from now on. What has not ended by the timeout is counted as closed and
-%% forgotten. Also for a queue whose owner was killed, with a timeout of 0.
+%% Refuses new jobs from now on. What waits for an answer is counted as unanswered at once, what has
+%% not ended by the timeout as closed, and both are forgotten. Also for a queue whose owner was
+%% killed, with a timeout of 0.
 -spec close(queue(), timeout()) -> ok.
 close(#{waiting := Waiting, started := Started, counters := Counters} = Queue, TimeoutMs) ->
     atomics:put(Counters, index(closing), 1),
+    ok = drop(Queue, Started, ?AWAITING('$1'), unanswered),
     case atomics:get(Counters, index(events)) of
         0 -> ok;
         _ -> receive {?MODULE, empty} -> ok after TimeoutMs -> ok end
     end,
-    Left = case exists(Waiting) of
-               true -> drop(Queue, Waiting, {'$1', '_', '$2', '_'})
-                           + drop(Queue, Started, {'$1', '_', '_', '$2'});
-               false -> atomics:put(Counters, index(bytes), 0),
-                        atomics:exchange(Counters, index(events), 0)
-           end,
-    atomics:add(Counters, index(closed), Left).
+    case exists(Waiting) of
+        true ->
+            ok = drop(Queue, Waiting, {{'$1', '_', '$2', '_'}, []}, closed),
+            ok = drop(Queue, Started, {{'$1', '_', '_', '$2'}, []}, closed);
+        false ->
+            atomics:put(Counters, index(bytes), 0),
+            atomics:add(Counters, index(closed), atomics:exchange(Counters, index(events), 0))
+    end.
 
-%% One by one, as others may end jobs at the same time; returns how many there were. The pattern
-%% says where the bytes stand.
--spec drop(queue(), ets:tid(), Pattern :: tuple()) -> non_neg_integer().
-drop(Queue, Table, Pattern) ->
-    Dropped = [Bytes || {Id, Bytes} <- ets:select(Table, [{Pattern, [], [{{'$1', '$2'}}]}]),
-                        ets:select_delete(Table, [{{Id, '_', '_', '_'}, [], [true]}]) =:= 1],
-    lists:foreach(fun(Bytes) -> release(Queue, Bytes) end, Dropped),
-    length(Dropped).
+%% One by one, as others may end jobs at the same time. The pattern says where identifier and bytes
+%% stand.
+-spec drop(queue(), ets:tid(), {Pattern :: tuple(), Guards :: [tuple()]}, closed | unanswered) ->
+          ok.
+drop(Queue, Table, {Pattern, Guards}, Fate) ->
+    Found = select(Table, {Pattern, Guards, [{{element(1, Pattern), '$2'}}]}),
+    lists:foreach(
+        fun({Id, Bytes}) ->
+            case delete(Table, {setelement(1, Pattern, Id), Guards, [true]}) of
+                1 -> ok = count(Queue, Fate), release(Queue, Bytes);
+                0 -> ok
+            end
+        end, Found).
 
 %% What is counted
 
@@ -232,9 +247,10 @@ index(accepted) -> 5;
 index(delivered) -> 6;
 index(rejected) -> 7;
 index(exhausted) -> 8;
-index(closed) -> 9;
-index(refused_full) -> 10;
-index(refused_closed) -> 11.
+index(unanswered) -> 9;
+index(closed) -> 10;
+index(refused_full) -> 11;
+index(refused_closed) -> 12.
 
 %% Tables that may be gone. Whoever comes after the owner has ended finds nothing; what was left
 %% then has been counted as closed.
@@ -246,6 +262,12 @@ insert(Table, Object) ->
 
 replace(Table, Clause) ->
     try ets:select_replace(Table, [Clause]) catch error:badarg -> 0 end.
+
+select(Table, Clause) ->
+    try ets:select(Table, [Clause]) catch error:badarg -> [] end.
+
+delete(Table, Clause) ->
+    try ets:select_delete(Table, [Clause]) catch error:badarg -> 0 end.
 
 take(Table, Key) ->
     try ets:take(Table, Key) catch error:badarg -> [] end.

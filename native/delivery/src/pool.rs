@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -10,7 +10,7 @@ use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant as Moment, sleep, timeout};
 
 use crate::limit::Limit;
 use crate::link::Link;
@@ -23,7 +23,7 @@ use crate::settings::PoolSettings;
 use crate::target::Target;
 
 /// How long a target may take to put away what it kept up.
-const CLOSING: Duration = Duration::from_secs(2);
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// How long to wait before a target attends again that panicked while it did.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
@@ -48,6 +48,8 @@ struct Shared {
     link: Link,
     limit: Option<Limit>,
     retry: RetrySettings,
+    /// When new messages were refused first.
+    closed_at: OnceLock<Moment>,
     /// All attempts have ended.
     finished: Notify,
 }
@@ -67,6 +69,7 @@ impl Pool {
             observer: Observer::default(),
             limit: settings.limit.clone(),
             retry: settings.retry,
+            closed_at: OnceLock::new(),
             finished: Notify::new(),
         });
         shared.observer.batch_limit(target.limits().events);
@@ -116,17 +119,24 @@ impl Pool {
 
     /// Refuses new messages from now on. Whatever was accepted goes on.
     pub fn close(&self) {
-        self.shared.queue.close();
+        self.closing();
     }
 
-    /// Ends the pool: new messages are refused, accepted ones get until the deadline to be
-    /// delivered, and what is left then is dropped as closed. A request that is under way then is
-    /// cut off; its receiver may have got the message.
-    pub async fn stop(&self, deadline: Duration) -> Report {
-        self.close();
+    /// Closes the queue, and says when that was.
+    fn closing(&self) -> Moment {
+        let since = *self.shared.closed_at.get_or_init(Moment::now);
+        self.shared.queue.close();
+        since
+    }
+
+    /// Ends the pool: new messages are refused, accepted ones get that long to be delivered, and
+    /// what is left then is dropped as closed. A request that is under way then is cut off; its
+    /// receiver may have got the message. If the pool has been closed before, the time began then.
+    pub async fn stop(&self, drain: Duration) -> Report {
+        let since = self.closing();
         // Held to the end: whoever stops the pool a second time waits for the first to finish.
         let mut tasks = self.tasks.lock().await;
-        join(&mut tasks.workers, deadline).await;
+        join(&mut tasks.workers, drain.saturating_sub(since.elapsed())).await;
         self.shared.finished.notify_one();
         join(&mut tasks.attendant, CLOSING).await;
         self.shared.observer.close_rest();
@@ -135,9 +145,9 @@ impl Pool {
     }
 }
 
-/// Waits until the tasks have ended, up to the deadline, then cuts them off.
-async fn join(tasks: &mut JoinSet<()>, deadline: Duration) {
-    if timeout(deadline, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+/// Waits until the tasks have ended, up to the limit, then cuts them off.
+async fn join(tasks: &mut JoinSet<()>, limit: Duration) {
+    if timeout(limit, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
         tasks.shutdown().await;
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_pusher_delivery::{Pool, Refusal};
-use rustler::{Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use tokio::runtime::Handle;
 
 use crate::settings::Settings;
@@ -85,9 +85,16 @@ fn report<'a>(env: Env<'a>, pool: ResourceArc<PoolResource>) -> Term<'a> {
     encode::report(env, &pool.pool.report())
 }
 
+/// Refuses new messages from now on; the time to drain begins.
+#[rustler::nif]
+fn close_pool(pool: ResourceArc<PoolResource>) -> Atom {
+    pool.pool.close();
+    atoms::ok()
+}
+
 /// Drains the pool up to the deadline and gives the last report.
 #[rustler::nif(schedule = "DirtyIo")]
-fn stop_pool<'a>(env: Env<'a>, pool: ResourceArc<PoolResource>, deadline_ms: u64) -> Term<'a> {
-    let report = pool.runtime.block_on(pool.pool.stop(Duration::from_millis(deadline_ms)));
+fn stop_pool<'a>(env: Env<'a>, pool: ResourceArc<PoolResource>, drain_ms: u64) -> Term<'a> {
+    let report = pool.runtime.block_on(pool.pool.stop(Duration::from_millis(drain_ms)));
     encode::report(env, &report)
 }

@@ -278,6 +278,17 @@ async fn a_stopping_pool_delivers_what_it_accepted() {
     assert_eq!((report.delivered, report.closed), (20, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_time_to_drain_counts_from_the_close() {
+    let rig = rig(settings(1, 100, 100_000), BatchLimits::SINGLE);
+    rig.occupy().await;
+    rig.pool.close();
+    sleep(Duration::from_secs(3)).await;
+    let begin = Moment::now();
+    assert_eq!(rig.pool.stop(Duration::from_secs(5)).await.closed, 1);
+    assert_eq!(begin.elapsed(), Duration::from_secs(2));
+}
+
 #[tokio::test]
 async fn a_message_that_cannot_be_formed_counts_as_rejected() {
     let rig = rig(settings(1, 100, 100_000), BatchLimits::SINGLE);

@@ -33,7 +33,7 @@ const WINDOW: usize = 256;
 const WINDOW_BYTES: usize = 4 << 20;
 
 /// How long the broker may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(1);
+const GOODBYE: Duration = Duration::from_millis(400);
 
 /// Publishes to the exchanges of one virtual host.
 #[derive(Debug)]
