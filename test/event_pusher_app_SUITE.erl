@@ -8,6 +8,7 @@
          a_module_of_another_folder_in_front_stops_the_start/1,
          a_module_of_another_folder_behind_does_no_harm/1,
          a_code_path_may_be_relative/1,
+         a_library_in_use_outlives_a_load_but_not_a_delete/1,
          a_backend_tells_why_the_application_does_not_start/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -62,11 +63,34 @@ a_module_of_another_folder_behind_does_no_harm(Config) ->
 %% Confirms it in a node of its own, as a server is started: from its folder.
 a_code_path_may_be_relative(_Config) ->
     Ebin = filename:dirname(code:which(event_pusher)),
-    Start = "io:format(\"~0p\", [application:ensure_all_started(event_pusher)]), halt().",
+    ?assertEqual(<<"{ok,[event_pusher]}">>,
+                 evaluated("application:ensure_all_started(event_pusher)", "ebin",
+                           filename:dirname(Ebin))).
+
+%% Confirms what the manual says of modules that are loaded in a running node.
+a_library_in_use_outlives_a_load_but_not_a_delete(_Config) ->
+    Tried = "begin"
+            " logger:set_primary_config(level, none),"
+            " {ok, _} = application:ensure_all_started(event_pusher),"
+            " Load = fun() -> code:load_file(event_pusher_nif) end,"
+            " Call = fun() -> try event_pusher_nif:start_runtime(1)"
+            "                 catch error:Reason -> Reason"
+            "                 end"
+            "        end,"
+            " {[Load(), Call()], code:delete(event_pusher_nif), [Call(), Load(), Call()]}"
+            " end",
+    Refused = "{error,on_load_failure}",
+    ?assertEqual(iolist_to_binary(["{[", Refused, ",{error,already_running}],true,"
+                                   "[undef,", Refused, ",undef]}"]),
+                 evaluated(Tried, filename:dirname(code:which(event_pusher)), ".")).
+
+%% What the expression is in a node of its own, with this in front of its code path.
+evaluated(Expression, CodePath, Folder) ->
+    Print = "io:format(\"~0p\", [" ++ Expression ++ "]), halt().",
     Port = open_port({spawn_executable, os:find_executable("erl")},
-                     [{args, ["-noinput", "-pa", "ebin", "-eval", Start]},
-                      {cd, filename:dirname(Ebin)}, exit_status, binary]),
-    ?assertEqual(<<"{ok,[event_pusher]}">>, output(Port, <<>>)).
+                     [{args, ["-noinput", "-pa", CodePath, "-eval", Print]},
+                      {cd, Folder}, exit_status, binary]),
+    output(Port, <<>>).
 
 output(Port, Seen) ->
     receive

@@ -20,6 +20,9 @@
          disabling_a_service_disables_all_its_nodes/1,
          enabling_a_node_again_replaces_its_form/1,
          an_error_of_type_cancel_disables_the_node/1,
+         conditions_decide_whether_the_node_is_disabled/1,
+         a_condition_is_found_behind_a_text/1,
+         a_service_that_was_away_for_a_moment_keeps_its_nodes/1,
          other_errors_keep_the_node/1,
          an_answer_without_an_error_element_keeps_the_node/1,
          requests_that_are_wrong_are_refused_with_the_right_error/1,
@@ -255,6 +258,62 @@ an_error_of_type_cancel_disables_the_node(_Config) ->
     ?assertMatch(#{reason := rejected, count := 1, last_cause := <<"cancel item-not-found">>},
                  log_capture:await(event_pusher_drops)),
     log_capture:stop().
+
+%% Confirms both ends of a long list, and as what each is counted.
+conditions_decide_whether_the_node_is_disabled(_Config) ->
+    Passing = [{<<"cancel">>, Condition, exhausted, 1}
+               || Condition <- [<<"service-unavailable">>, <<"remote-server-not-found">>,
+                                <<"remote-server-timeout">>, <<"recipient-unavailable">>,
+                                <<"internal-server-error">>, <<"resource-constraint">>]],
+    Final = [{<<"cancel">>, <<"gone">>, rejected, 0}, {<<"modify">>, <<"gone">>, rejected, 0},
+             {<<"auth">>, <<"forbidden">>, rejected, 0}, {<<"wait">>, <<"forbidden">>, exhausted, 1},
+             {<<"modify">>, <<"item-not-found">>, rejected, 0},
+             {<<"wait">>, <<"item-not-found">>, exhausted, 1},
+             {<<"cancel">>, <<"feature-not-implemented">>, rejected, 0},
+             {<<"cancel">>, <<"not-a-condition">>, rejected, 0},
+             {<<"auth">>, <<"not-authorized">>, rejected, 1},
+             {<<"modify">>, <<"bad-request">>, rejected, 1}],
+    [begin
+         enable(?BOB, <<"phone">>),
+         Before = push_rig:stats(),
+         send(<<"Hi">>),
+         push_rig:answer(push_rig:routed(), {error, Type, Condition}),
+         push_rig:await_stats(#{Fate => 1 + maps:get(Fate, Before), waiting => 0}),
+         ?assertEqual({Type, Condition, Left},
+                      {Type, Condition, length(push_rig:registrations(?BOB))})
+     end || {Type, Condition, Fate, Left} <- Passing ++ Final].
+
+%% Confirms it for a text and an element of the service's own.
+a_condition_is_found_behind_a_text(_Config) ->
+    ok = log_capture:start(),
+    enable(?BOB, <<"phone">>),
+    send(<<"Hi">>),
+    Ns = <<"urn:ietf:params:xml:ns:xmpp-stanzas">>,
+    #{from := From, to := To, packet := #xmlel{attrs = Attrs} = Iq} = push_rig:routed(),
+    Error = #xmlel{name = <<"error">>, attrs = #{<<"type">> => <<"cancel">>}, children = [
+        #xmlcdata{content = <<" ">>},
+        #xmlel{name = <<"text">>, attrs = #{<<"xmlns">> => Ns},
+               children = [#xmlcdata{content = <<"a private word">>}]},
+        #xmlel{name = <<"too-busy">>, attrs = #{<<"xmlns">> => <<"urn:example:service">>}},
+        #xmlel{name = <<"service-unavailable">>, attrs = #{<<"xmlns">> => Ns}}]},
+    host:route(To, From, Iq#xmlel{attrs = Attrs#{<<"type">> := <<"error">>}, children = [Error]}),
+    push_rig:await_stats(#{exhausted => 1, waiting => 0}),
+    ?assertMatch([_], push_rig:registrations(?BOB)),
+    ?assertMatch(#{reason := exhausted, last_cause := <<"cancel service-unavailable">>},
+                 log_capture:await(event_pusher_drops)),
+    push_rig:no_log_of(<<"private">>),
+    log_capture:stop().
+
+%% Confirms it with the error that the server makes: the component is not there yet.
+a_service_that_was_away_for_a_moment_keeps_its_nodes(_Config) ->
+    Late = <<"late.localhost">>,
+    ok = push_rig:enable(?BOB, Late, <<"phone">>),
+    send(<<"Nobody is there">>),
+    push_rig:await_stats(#{exhausted => 1, waiting => 0}),
+    ok = host:add_component(Late),
+    send(<<"Hi">>),
+    ?assertMatch({<<"phone">>, _}, push_rig:published()),
+    push_rig:await_stats(#{delivered => 1, exhausted => 1, waiting => 0}).
 
 %% Confirms each type, and as what it is counted.
 other_errors_keep_the_node(_Config) ->

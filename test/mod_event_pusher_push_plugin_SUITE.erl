@@ -10,6 +10,7 @@
 -export([a_notification_has_count_sender_and_text_in_this_order/1,
          a_message_without_text_is_skipped/1,
          a_message_in_a_room_names_the_room_and_who_speaks/1,
+         who_speaks_in_a_room_is_not_notified_of_it/1,
          an_unacknowledged_message_is_not_for_the_default_plugin/1,
          a_later_event_of_the_same_stanza_is_not_published_again/1,
          a_service_that_a_full_queue_refused_gets_a_later_event/1]).
@@ -97,6 +98,19 @@ a_message_in_a_room_names_the_room_and_who_speaks(_Config) ->
     host:route(?ROOM, ?BOB, rig:message(<<"groupchat">>, <<"Hi, all!">>)),
     {_Node, Fields} = push_rig:published(),
     ?assertEqual({<<"last-message-sender">>, ?ROOM}, lists:nth(2, Fields)).
+
+%% Confirms it for a room that sends to all members, and that others are.
+who_speaks_in_a_room_is_not_notified_of_it(_Config) ->
+    start(#{}),
+    push_rig:enable(?BOB, ?SERVICE),
+    Message = rig:message(<<"groupchat">>, <<"I said it">>),
+    host:route(<<"garden@muclight.localhost/bob@localhost">>, ?BOB, Message),
+    push_rig:no_notification(),
+    ?assertEqual(0, push_rig:storage_calls(get_publish_services)),
+    Bobby = <<"garden@muclight.localhost/bobby@localhost">>,
+    host:route(Bobby, ?BOB, Message),
+    {_Node, Fields} = push_rig:published(),
+    ?assertEqual({<<"last-message-sender">>, Bobby}, lists:nth(2, Fields)).
 
 %% Confirms it for a session with a registration, and that the storage is not asked.
 an_unacknowledged_message_is_not_for_the_default_plugin(_Config) ->

@@ -17,6 +17,7 @@
 -define(NS_PUSH, <<"urn:xmpp:push:0">>).
 -define(NS_PUBSUB, <<"http://jabber.org/protocol/pubsub">>).
 -define(NS_SUMMARY, <<"urn:xmpp:push:summary">>).
+-define(NS_STANZAS, <<"urn:ietf:params:xml:ns:xmpp-stanzas">>).
 -define(NS_PUBLISH_OPTIONS, <<"http://jabber.org/protocol/pubsub#publish-options">>).
 %% The server forgets the request after 32 seconds and says so; only then, nobody waits any more.
 -define(ANSWER_WITHIN_MS, 40000).
@@ -81,18 +82,34 @@ answered(#iq{type = result}, _HostType, _To, _Service, Ticket) ->
 answered(#iq{type = error, sub_el = Elements}, HostType, To, Service, Ticket) ->
     Error = first_error(Elements),
     Type = exml_query:attr(Error, <<"type">>, <<"error">>),
-    Cause = iolist_to_binary([shortened(Type), " ", condition(Error)]),
-    case Type of
-        <<"cancel">> ->
+    Condition = condition(Error),
+    Cause = iolist_to_binary([shortened(Type), " ", Condition]),
+    case verdict(Type, Condition) of
+        ended ->
             event_pusher_push_pool:resume(Ticket, fun(_Ticket) ->
                 forget(HostType, To, Service),
                 {rejected, Cause}
             end);
-        <<"wait">> ->
-            event_pusher_push_pool:answered(Ticket, {exhausted, Cause});
-        _ ->
-            event_pusher_push_pool:answered(Ticket, {rejected, Cause})
+        Fate ->
+            event_pusher_push_pool:answered(Ticket, {Fate, Cause})
     end.
+
+%% Whether the registration has ended, or else what becomes of the notification. Section 7.1 of
+%% https://xmpp.org/extensions/xep-0357.html lets a server keep a registration at an error that may
+%% pass. This server itself answers for a service that it cannot reach, with the type cancel.
+-spec verdict(Type :: binary(), Condition :: binary()) -> ended | rejected | exhausted.
+verdict(<<"wait">>, _Condition) -> exhausted;
+verdict(<<"cancel">>, <<"service-unavailable">>) -> exhausted;
+verdict(<<"cancel">>, <<"remote-server-not-found">>) -> exhausted;
+verdict(<<"cancel">>, <<"remote-server-timeout">>) -> exhausted;
+verdict(<<"cancel">>, <<"recipient-unavailable">>) -> exhausted;
+verdict(<<"cancel">>, <<"internal-server-error">>) -> exhausted;
+verdict(<<"cancel">>, <<"resource-constraint">>) -> exhausted;
+verdict(<<"cancel">>, _Condition) -> ended;
+verdict(_Type, <<"item-not-found">>) -> ended;
+verdict(_Type, <<"gone">>) -> ended;
+verdict(_Type, <<"forbidden">>) -> ended;
+verdict(_Type, _Condition) -> rejected.
 
 first_error(Elements) ->
     case [Element || #xmlel{name = <<"error">>} = Element <- Elements] of
@@ -100,8 +117,10 @@ first_error(Elements) ->
         [] -> #xmlel{name = <<"error">>}
     end.
 
+%% The text for people, and elements of the service's own, may stand before it.
 condition(#xmlel{children = Children}) ->
-    case [Name || #xmlel{name = Name} <- Children] of
+    case [Name || #xmlel{name = Name, attrs = #{<<"xmlns">> := ?NS_STANZAS}} <- Children,
+                  Name =/= <<"text">>] of
         [Condition | _] -> shortened(Condition);
         [] -> <<"without a condition">>
     end.

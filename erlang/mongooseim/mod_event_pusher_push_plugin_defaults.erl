@@ -5,6 +5,7 @@
 
 -export([may_publish/2, prepare_notification/2, should_publish/3, publish_notification/4]).
 
+-include("jid.hrl").
 -include("mod_event_pusher_events.hrl").
 -include_lib("kernel/include/logger.hrl").
 
@@ -29,7 +30,8 @@ has_users(Domain) ->
 -spec prepare_notification(mongoose_acc:t(), mod_event_pusher:event()) -> payload() | skip.
 prepare_notification(Acc, _Event) ->
     {From, To, Packet} = mongoose_acc:packet(Acc),
-    case {sender(exml_query:attr(Packet, <<"type">>), From), event_pusher_backend:body(Packet)} of
+    Type = exml_query:attr(Packet, <<"type">>),
+    case {sender(Type, From, To), event_pusher_backend:body(Packet)} of
         {none, _} -> skip;
         {_, none} -> skip;
         {_, <<>>} -> skip;
@@ -38,10 +40,15 @@ prepare_notification(Acc, _Event) ->
                            {<<"last-message-body">>, Body}]
     end.
 
-%% In a room, the resource is who speaks. An error quotes what the recipient wrote.
-sender(<<"groupchat">>, From) -> From;
-sender(<<"error">>, _From) -> none;
-sender(_Type, From) -> jid:to_bare(From).
+%% In a room, the resource is who speaks: in one of mod_muc_light, which sends a message to its
+%% sender as well, the bare JID. An error quotes what the recipient wrote.
+sender(<<"groupchat">>, #jid{lresource = Speaker} = From, To) ->
+    case jid:to_binary(jid:to_bare(To)) of
+        Speaker -> none;
+        _Other -> From
+    end;
+sender(<<"error">>, _From, _To) -> none;
+sender(_Type, From, _To) -> jid:to_bare(From).
 
 %% One, the new message, if the server has no inbox.
 unread_count(Acc, To) ->
