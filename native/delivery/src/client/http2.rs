@@ -194,7 +194,7 @@ impl Stream {
         if let Some(dead) = self.0.vitals.dead.get() {
             return Broken { failure: Failure::transient(*dead), silent: true, free: false };
         }
-        // h2 uses the same reason for answers that it refuses itself.
+        // What h2 itself makes of an answer that it cannot read says nothing about the request.
         let refused = error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
         let leaving = error.is_remote() && error.is_go_away();
         let gone = kept && (error.is_io() || leaving);
