@@ -54,4 +54,4 @@ pub use target::http::{HttpSettings, HttpTarget};
 pub use target::rabbit::{Exchange, RabbitLogin, RabbitSettings, RabbitTarget};
 pub use target::sns::{SnsSettings, SnsTarget};
 pub use target::{BatchLimits, Target};
-pub use tls::{Sni, TlsOptions, VerifyMode, client_config};
+pub use tls::{Sni, TlsOptions, TlsTrialError, VerifyMode, client_config, try_tls};

@@ -5,10 +5,21 @@
 //! and 1.3 with nine cipher suites, and finds the name of a receiver among the alternative names
 //! of its certificate only. What cannot be used is refused here, before anything is connected.
 
+mod distrust;
+mod ecdsa;
+mod explain;
 mod identity;
+mod issued;
+mod kinds;
+mod p521_key;
 mod pem;
+mod provider;
+mod pss;
+mod roots;
 mod self_signed;
+mod signature;
 mod suites;
+mod trial;
 mod verifier;
 
 use std::fmt;
@@ -16,9 +27,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::crypto::ring::default_provider;
 
 use crate::settings::InvalidSettings;
+pub(crate) use explain::explain;
+pub use trial::{TlsTrialError, try_tls};
 use verifier::Verifier;
 
 /// TLS options as they come from the configuration.
@@ -77,7 +89,7 @@ pub enum Sni {
 /// is shown.
 pub fn client_config(options: &TlsOptions) -> Result<ClientConfig, InvalidSettings> {
     let mut complaints = InvalidSettings::default();
-    let mut provider = default_provider();
+    let mut provider = provider::provider();
     let versions = complaints.keep(suites::versions(&options.versions));
     let suites = complaints.keep(suites::ciphers(options.ciphers.as_deref(), versions.as_deref()));
     let verifier = complaints.keep(Verifier::new(options, &provider));

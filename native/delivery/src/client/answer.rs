@@ -5,6 +5,7 @@ use std::error::Error;
 use http::{HeaderMap, StatusCode};
 
 use crate::outcome::{self, Failure};
+use crate::tls;
 
 /// What is read of an answer. Of a longer one the connection is given up instead.
 const LIMIT: usize = 64 * 1024;
@@ -38,6 +39,9 @@ pub(super) fn request_timeout() -> Failure {
 
 /// Something broke: worth another try, whatever it was.
 pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Failure {
+    if let Some(cause) = tls::explain(error) {
+        return Failure::transient(cause);
+    }
     // The innermost cause names the fact.
     let mut cause = error;
     while let Some(inner) = cause.source() {

@@ -1,17 +1,23 @@
 //! Our own certificate, for receivers that ask for one.
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use pkcs8::der::Encode as _;
 use pkcs8::pkcs5;
-use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
+use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef, SecretDocument};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::{self as pki_pem, PemObject};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys};
 
-use super::{TlsOptions, pem};
+use super::{TlsOptions, kinds, p521_key, pem};
 use crate::settings::InvalidSettings;
+
+/// What a key may be.
+const USABLE: &str = "RSA of at least 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519, \
+                      encrypted by PKCS#8 with PBES2 or not at all";
 
 const BEGIN_ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const END_ENCRYPTED: &str = "-----END ENCRYPTED PRIVATE KEY-----";
@@ -32,7 +38,10 @@ pub(super) fn read(options: &TlsOptions) -> Result<Option<SingleCertAndKey>, Inv
     let chain = complaints.keep(pem::certificates("tls.certfile", certfile));
     let key = complaints.keep(key(keyfile, options.password.as_deref()));
     let (Some(chain), Some(key)) = (chain, key) else { return Err(complaints) };
-    let signer = any_supported_type(&key).map_err(|_| unusable(keyfile))?;
+    let signer = match p521_key::read(&key) {
+        Some(signer) => signer,
+        None => any_supported_type(&key).map_err(|_| unsupported(keyfile, &key))?,
+    };
     let identity = CertifiedKey::new(chain, signer);
     match identity.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
@@ -94,7 +103,28 @@ fn decrypted(
 }
 
 fn unusable(path: &Path) -> InvalidSettings {
-    let allowed = "a PEM file with an RSA, ECDSA or Ed25519 key, encrypted by PKCS#8 with PBES2 \
-                   or not at all";
+    let allowed = format_args!("a PEM file with a key, {USABLE}");
     InvalidSettings::one("tls.keyfile", allowed, format_args!("{path:?}"))
+}
+
+/// A key that can be read, but not used: of another kind, or too short.
+fn unsupported(path: &Path, key: &PrivateKeyDer<'_>) -> InvalidSettings {
+    let kind = kind(key).unwrap_or("another".into());
+    let allowed = format_args!("a PEM file with a key, {USABLE}");
+    InvalidSettings::one("tls.keyfile", allowed, format_args!("{path:?} with one of kind {kind}"))
+}
+
+fn kind(key: &PrivateKeyDer<'_>) -> Option<Cow<'static, str>> {
+    match key {
+        PrivateKeyDer::Pkcs8(key) => {
+            let key = PrivateKeyInfoRef::try_from(key.secret_pkcs8_der()).ok()?;
+            let mut identifier = key.algorithm.oid.to_der().ok()?;
+            if let Some(parameters) = key.algorithm.parameters {
+                identifier.extend(parameters.to_der().ok()?);
+            }
+            Some(kinds::name(&identifier))
+        }
+        PrivateKeyDer::Pkcs1(_) => Some("RSA".into()),
+        _ => None,
+    }
 }

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 use rustls::client::verify_server_name;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+
+use super::signature;
 
 /// Checks a certificate as far as it can be checked without an authority. The result is `None` if
 /// it is not self-signed: issued by somebody else, or not signed by its own key.
@@ -17,17 +20,23 @@ pub(super) fn verify(
     end_entity: &CertificateDer<'_>,
     name: Option<&ServerName<'_>>,
     now: UnixTime,
+    algorithms: &WebPkiSupportedAlgorithms,
 ) -> Option<Result<(), rustls::Error>> {
     let (_, certificate) = X509Certificate::from_der(end_entity).ok()?;
     let own = certificate.issuer().as_raw() == certificate.subject().as_raw()
-        && certificate.verify_signature(None).is_ok();
+        // Old certificates may be signed with SHA-1. There is nothing to gain by forging one.
+        && (signature::verify_own(end_entity, algorithms).is_ok()
+            || certificate.verify_signature(None).is_ok());
     own.then(|| {
         verify_period(&certificate, now)?;
         name.map_or(Ok(()), |name| verify_name(end_entity, &certificate, name))
     })
 }
 
-fn verify_period(certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), CertificateError> {
+pub(super) fn verify_period(
+    certificate: &X509Certificate<'_>,
+    now: UnixTime,
+) -> Result<(), CertificateError> {
     let validity = certificate.validity();
     let (not_before, not_after) = (unix(validity.not_before), unix(validity.not_after));
     if now < not_before {

@@ -3,14 +3,14 @@
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
-use super::{Sni, TlsOptions, VerifyMode, pem, self_signed};
+use super::distrust::Distrust;
+use super::roots::Roots;
+use super::{Sni, TlsOptions, VerifyMode, issued, self_signed, signature};
 use crate::settings::InvalidSettings;
 
 /// Verifies the certificates of receivers.
@@ -24,7 +24,7 @@ pub(super) struct Verifier {
 #[derive(Debug)]
 enum Trust {
     Anyone,
-    Roots { roots: RootCertStore, self_signed: bool },
+    Roots { roots: Roots, self_signed: bool },
 }
 
 /// The name that a certificate has to be for.
@@ -54,10 +54,14 @@ impl Verifier {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        roots: &RootCertStore,
+        roots: &Roots,
         name: Option<&ServerName<'_>>,
         now: UnixTime,
     ) -> Result<(), Error> {
+        let roots = &roots.store;
+        if let Some(result) = issued::verify(end_entity, roots, name, now, &self.algorithms) {
+            return result;
+        }
         let certificate = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.algorithms.all;
         verify_server_cert_signed_by_trust_anchor(
@@ -87,13 +91,16 @@ impl ServerCertVerifier for Verifier {
             Expected::OfConnection => Some(server_name),
             Expected::Name(name) => Some(name),
         };
-        match self.verify(end_entity, intermediates, roots, name, now) {
+        let verified = match self.verify(end_entity, intermediates, roots, name, now) {
             Err(error) if *self_signed => {
-                self_signed::verify(end_entity, name, now).unwrap_or(Err(error))?;
+                self_signed::verify(end_entity, name, now, &self.algorithms).unwrap_or(Err(error))
             }
-            result => result?,
+            result => result,
+        };
+        match verified {
+            Ok(()) => accepted,
+            Err(error) => Err(with_reason(error, end_entity, intermediates, roots)),
         }
-        accepted
     }
 
     fn verify_tls12_signature(
@@ -102,7 +109,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        signature::verify_tls12(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -111,11 +118,11 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        signature::verify_tls13(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        signature::schemes(&self.algorithms)
     }
 }
 
@@ -126,31 +133,35 @@ impl Trust {
         if !options.verifies() {
             return Ok(Self::Anyone);
         }
-        let certificates = match &options.cacertfile {
-            Some(path) => pem::certificates("tls.cacertfile", path)?,
-            // Files of the system that cannot be read leave the others.
-            None => rustls_native_certs::load_native_certs().certs,
-        };
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates);
-        if roots.is_empty() {
-            return Err(no_roots(options));
-        }
-        Ok(Self::Roots { roots, self_signed: options.verify_mode == VerifyMode::SelfsignedPeer })
+        let self_signed = options.verify_mode == VerifyMode::SelfsignedPeer;
+        Ok(Self::Roots { roots: Roots::new(options)?, self_signed })
     }
 }
 
-fn no_roots(options: &TlsOptions) -> InvalidSettings {
-    match &options.cacertfile {
-        Some(path) => {
-            let allowed = "a PEM file with X.509 certificates";
-            InvalidSettings::one("tls.cacertfile", allowed, format_args!("{path:?}"))
+/// What can be told about a chain from both its ends; other faults name themselves.
+fn with_reason(
+    error: Error,
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    roots: &Roots,
+) -> Error {
+    let Error::InvalidCertificate(fault) = &error else { return error };
+    match fault {
+        CertificateError::BadSignature => Distrust::forged(end_entity).into(),
+        CertificateError::UnknownIssuer => {
+            Distrust::unknown(end_entity, intermediates, roots.unread.as_deref()).into()
         }
-        None => {
-            let allowed = "given on a system without certificate authorities";
-            InvalidSettings::one("tls.cacertfile", allowed, "nothing")
+        // Only what is self-signed has been asked this way: see `issued`.
+        CertificateError::Other(other) if is_odd(other) => {
+            Distrust::unknown(end_entity, intermediates, roots.unread.as_deref()).into()
         }
+        _ => error,
     }
+}
+
+fn is_odd(fault: &OtherError) -> bool {
+    let fault = fault.0.downcast_ref();
+    matches!(fault, Some(webpki::Error::CaUsedAsEndEntity | webpki::Error::UnsupportedCertVersion))
 }
 
 // === impl Expected ===

@@ -1,12 +1,11 @@
 //! The errors of the AMQP client in words for an operator, and what they mean.
 
 use std::borrow::Cow;
-use std::error::Error as _;
 
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
-use crate::outcome;
+use crate::{outcome, tls};
 
 /// Why the broker closed a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub(super) fn cause(error: &Error) -> Cow<'static, str> {
             outcome::cause(&format!("{} {}", error.get_id(), error.get_message()))
         }
         ErrorKind::IOError(error) | ErrorKind::RuntimeShutdownError(error) => {
-            outcome::cause(&innermost(error))
+            tls::explain(error.as_ref()).unwrap_or_else(|| outcome::cause(&innermost(error)))
         }
         ErrorKind::MissingHeartbeatError => "heartbeats are missing".into(),
         ErrorKind::InvalidConnectionState(_) => "connection is closed".into(),
@@ -62,9 +61,5 @@ fn innermost(error: &std::io::Error) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    // An error of TLS stands inside of the one of the socket, which does not name it as its source.
-    match error.get_ref() {
-        Some(inner) if error.source().is_none() => inner.to_string(),
-        _ => cause.to_string(),
-    }
+    cause.to_string()
 }

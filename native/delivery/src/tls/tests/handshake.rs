@@ -12,6 +12,8 @@ use rustls::{
     ServerConnection, SupportedProtocolVersion,
 };
 
+use super::explain;
+
 pub(super) struct Receiver {
     identity: Arc<CertifiedKey>,
     versions: Vec<&'static SupportedProtocolVersion>,
@@ -71,7 +73,9 @@ impl Receiver {
                 server.write_tls(&mut wire).unwrap();
             }
             feed(&wire, |wire| client.read_tls(wire).unwrap());
-            client.process_new_packets().map_err(|error| error.to_string())?;
+            client
+                .process_new_packets()
+                .map_err(|error| explain(&error).expect("an error of TLS").into_owned())?;
         }
         Ok(Seen {
             sni: server.server_name().map(str::to_owned),

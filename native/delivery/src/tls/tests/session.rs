@@ -11,7 +11,7 @@ fn no_name_is_sent_or_verified_when_it_is_disabled() {
     let seen = shake(&options, &scene.receiver(params("other.example"))).unwrap();
     assert_eq!(seen.sni, None);
     let refusal = refusal(&options, &other.receiver(params(NAME)));
-    assert!(refusal.contains("UnknownIssuer"), "the chain is verified: {refusal}");
+    assert!(refusal.contains("not trusted"), "the chain is verified: {refusal}");
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn a_configured_name_is_verified_in_place_of_the_host() {
     assert_eq!(options.server_name(), Some("other.example"));
     shake(&options, &scene.receiver(params("other.example"))).unwrap();
     let refusal = refusal(&options, &scene.receiver(params(NAME)));
-    assert!(refusal.contains("not valid for"), "{refusal}");
+    assert!(refusal.contains("for other names"), "{refusal}");
 }
 
 #[test]

@@ -18,10 +18,10 @@ fn a_certificate_of_the_authority_for_the_name_is_accepted() {
 fn a_certificate_of_another_authority_is_refused() {
     let (scene, other) = (Scene::new(), Scene::under("another authority"));
     let refusal = refusal(&scene.options(), &other.receiver(params(NAME)));
-    assert!(refusal.contains("UnknownIssuer"), "{refusal}");
+    assert!(refusal.contains("is of \"CN=another authority\", which is not trusted"), "{refusal}");
     let impostor = Scene::new();
     let refusal = shake(&scene.options(), &impostor.receiver(params(NAME))).unwrap_err();
-    assert!(refusal.contains("BadSignature"), "{refusal}");
+    assert!(refusal.contains("but another signature (\"CN=authority of a test\")"), "{refusal}");
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn the_authorities_of_the_system_do_not_know_ours() {
     match client_config(&TlsOptions::default()) {
         Ok(config) => {
             let refusal = scene.receiver(params(NAME)).shake(config, NAME).unwrap_err();
-            assert!(refusal.contains("UnknownIssuer"), "{refusal}");
+            assert!(refusal.contains("not trusted"), "{refusal}");
         }
         Err(complaints) => {
             assert!(complaints.0[0].starts_with("tls.cacertfile: must be given on a system"));
@@ -43,14 +43,14 @@ fn the_authorities_of_the_system_do_not_know_ours() {
 fn an_expired_certificate_is_refused() {
     let scene = Scene::new();
     let refusal = refusal(&scene.options(), &scene.receiver(expired(NAME)));
-    assert!(refusal.contains("certificate expired"), "{refusal}");
+    assert!(refusal.contains("has expired (Wed, 01 Jan 2020 00:00:00 GMT)"), "{refusal}");
 }
 
 #[test]
 fn a_certificate_for_another_name_is_refused() {
     let scene = Scene::new();
     let refusal = refusal(&scene.options(), &scene.receiver(params("other.example")));
-    assert!(refusal.contains("not valid for"), "{refusal}");
+    assert!(refusal.contains("for other names (other.example)"), "{refusal}");
 }
 
 #[test]
@@ -59,7 +59,8 @@ fn a_self_signed_certificate_is_accepted_in_its_mode_only() {
     let options = |verify_mode| TlsOptions { verify_mode, ..scene.options() };
     for params in [params(NAME), by_hand(NAME)] {
         let receiver = self_signed(params);
-        refusal(&options(VerifyMode::Peer), &receiver);
+        let refusal = refusal(&options(VerifyMode::Peer), &receiver);
+        assert!(refusal.contains("is signed by itself"), "{refusal}");
         shake(&options(VerifyMode::SelfsignedPeer), &receiver).unwrap();
         shake(&options(VerifyMode::None), &receiver).unwrap();
     }
@@ -73,10 +74,10 @@ fn a_self_signed_certificate_has_to_be_valid_now_and_for_the_name() {
     for params in [params("other.example"), by_hand("other.example")] {
         let receiver = self_signed(params);
         let refusal = refusal(&options, &receiver);
-        assert!(refusal.contains("not valid for"), "{refusal}");
+        assert!(refusal.contains("for other names (other.example)"), "{refusal}");
         shake(&anonymous, &receiver).unwrap();
     }
-    for (params, wanted) in [(expired(NAME), "expired"), (early(NAME), "not valid yet")] {
+    for (params, wanted) in [(expired(NAME), "has expired"), (early(NAME), "not valid yet")] {
         let refusal = refusal(&anonymous, &self_signed(params));
         assert!(refusal.contains(wanted), "{refusal}");
     }
@@ -89,7 +90,7 @@ fn alternative_names_count_more_than_the_common_name() {
     let mut params = by_hand(NAME);
     params.subject_alt_names.push(SanType::DnsName("other.example".try_into().unwrap()));
     let refusal = refusal(&options, &self_signed(params));
-    assert!(refusal.contains("not valid for"), "{refusal}");
+    assert!(refusal.contains("for other names (other.example)"), "{refusal}");
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn a_certificate_that_only_claims_to_be_its_own_issuer_is_refused() {
     let key = KeyPair::generate().unwrap();
     let forged = by_hand(NAME).signed_by(&key, &claimed.unwrap()).unwrap();
     let refusal = refusal(&options, &Receiver::new(forged.der().clone(), &key));
-    assert!(refusal.contains("invalid peer certificate"), "{refusal}");
+    assert!(refusal.contains("signed by itself"), "{refusal}");
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn the_mode_for_self_signed_certificates_still_knows_the_authority() {
     let options = TlsOptions { verify_mode: VerifyMode::SelfsignedPeer, ..scene.options() };
     shake(&options, &scene.receiver(params(NAME))).unwrap();
     let refusal = refusal(&options, &other.receiver(params(NAME)));
-    assert!(refusal.contains("UnknownIssuer"), "{refusal}");
+    assert!(refusal.contains("not trusted"), "{refusal}");
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn without_verification_any_certificate_is_accepted_but_not_any_signature() {
             let options = TlsOptions { versions: vec![version.to_owned()], ..options.clone() };
             let stolen = self_signed(params(NAME)).with_key(&KeyPair::generate().unwrap());
             let refusal = refusal(&options, &stolen);
-            assert!(refusal.contains("BadSignature"), "{version}: {refusal}");
+            assert!(refusal.contains("not have the key"), "{version}: {refusal}");
         }
     }
 }
