@@ -21,12 +21,15 @@
          a_handler_needs_its_outgoing_pool/1,
          exchanges_need_a_connection/1,
          an_unknown_sns_host_is_a_warning/1,
+         a_receiver_is_tried_over_tls/1,
+         tls_options_that_cannot_be_used_are_not_tried/1,
          a_check_that_crashes_has_failed/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
 -define(NAMES, ["installation", "modules", "code path", "exports", "calls", "native library",
-                "settings", "configuration", "options", "HTTP pools", "RabbitMQ", "SNS host"]).
+                "settings", "configuration", "options", "HTTP pools", "RabbitMQ", "SNS host",
+                "TLS"]).
 -define(GENERAL, "[general]\nhosts = [\"localhost\"]\ndefault_server_domain = \"localhost\"\n").
 -define(SNS, "[modules.mod_event_pusher.sns]\nsns_host = \"http://127.0.0.1:4100\"\n"
              "region = \"eu-west-1\"\naccess_key_id = \"AKIAHIDDEN\"\n"
@@ -60,7 +63,7 @@ what_fits_is_ok(Config) ->
     ?assertMatch({_, _, ["event_pusher " ++ _]}, row("installation", Rows)),
     ?assertMatch({_, _, [_, "localhost: http, rabbit, sns"]}, row("configuration", Rows)),
     ?assertMatch({_, _, ["1 modules are replaced" ++ _]}, row("exports", Rows)),
-    ?assertNotEqual(nomatch, string:find(Output, "ok: 12, warnings: 0, failed: 0")).
+    ?assertNotEqual(nomatch, string:find(Output, "ok: 13, warnings: 0, failed: 0")).
 
 %% Confirms that it does not fail for that.
 what_is_not_installed_is_a_warning(Config) ->
@@ -218,6 +221,50 @@ an_unknown_sns_host_is_a_warning(Config) ->
     Toml = [?GENERAL, string:replace(?SNS, "127.0.0.1", "sns.invalid")],
     {0, Rows, _} = check(Toml, Config),
     ?assertEqual({"SNS host", "WARNING", ["sns.invalid does not resolve"]}, row("SNS host", Rows)).
+
+%% Confirms that both connections are tried, and that what is wrong with them is told.
+a_receiver_is_tried_over_tls(Config) ->
+    #{ca := Ca, foreign_ca := Foreign, cert := Cert, key := Key} =
+        test_certs:make(filename:join(proplists:get_value(folder, Config), "certs")),
+    {ok, Receiver} = http_service:start(#{cert => Cert, key => Key}),
+    #{url := Url} = http_service:info(Receiver),
+    {ok, Plain} = gen_tcp:listen(0, [{active, true}]),
+    {ok, Port} = inet:port(Plain),
+    spawn_link(fun() -> answer_without_tls(Plain) end),
+    Toml = fun(Trusted) ->
+        [?GENERAL, ?HTTP, ?RABBIT,
+         "[modules.mod_event_pusher.rabbit.connection]\npassword = \"hidden\"\n"
+         "host = \"127.0.0.1\"\nport = ", integer_to_list(Port), "\n"
+         "tls.verify_mode = \"none\"\n"
+         "[outgoing_pools.http.hooks.connection]\nhost = \"", Url, "\"\n"
+         "tls.cacertfile = \"", Trusted, "\"\n"]
+    end,
+    {0, Rows, _} = check(Toml(Ca), Config),
+    {_, "WARNING", [Rabbit]} = row("TLS", Rows),
+    ?assertMatch("[modules.mod_event_pusher.rabbit.connection]: the receiver does not speak TLS on "
+                 "this port: " ++ _, Rabbit),
+    {0, Others, _} = check(Toml(Foreign), Config),
+    {_, "WARNING", Lines} = row("TLS", Others),
+    ?assertMatch(["[outgoing_pools.http.hooks]: the receiver's certificate " ++ _],
+                 lists:delete(Rabbit, Lines)),
+    http_service:stop(Receiver).
+
+%% Confirms that nothing is tried, and that the complaint stands where those about options do.
+tls_options_that_cannot_be_used_are_not_tried(Config) ->
+    File = filename:absname(filename:join(proplists:get_value(folder, Config), "ca.pem")),
+    write(File, "no PEM"),
+    Toml = [?GENERAL, ?HTTP, "[outgoing_pools.http.hooks.connection]\n"
+            "host = \"https://127.0.0.1:1\"\ntls.cacertfile = \"", File, "\"\n"],
+    {3, Rows, _} = check(Toml, Config),
+    ?assertEqual({"TLS", "WARNING", ["[outgoing_pools.http.hooks]: not tried, as its options cannot "
+                                     "be used"]}, row("TLS", Rows)),
+    {_, "FAILED", Complaints} = row("options", Rows),
+    ?assertNotEqual(nomatch, string:find(lists:append(Complaints), "tls.cacertfile: must be")).
+
+answer_without_tls(Listener) ->
+    {ok, Socket} = gen_tcp:accept(Listener),
+    receive {tcp, Socket, _Hello} -> ok = gen_tcp:send(Socket, "AMQP\0\0\9\1") end,
+    answer_without_tls(Listener).
 
 %% Confirms that the others are made nevertheless.
 a_check_that_crashes_has_failed(Config) ->

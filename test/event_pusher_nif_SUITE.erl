@@ -53,6 +53,8 @@ random_terms_never_crash_the_vm(Config) ->
              fun event_pusher_nif:stats/1,
              fun event_pusher_nif:report/1,
              fun(Term) -> event_pusher_nif:stop_pool(Term, 0) end,
+             fun(Term) -> event_pusher_nif:try_tls(<<"localhost">>, 1, Term, 1) end,
+             fun(Term) -> event_pusher_nif:try_tls(Term, Term, tls(), Term) end,
              fun(Term) -> event_pusher_nif:stop_pool(Term, Term) end,
              fun(Term) -> is_integer(Term) orelse event_pusher_nif:start_runtime(Term) end],
     [quickcheck(?FORALL(Term, proper_types:any(), is_answer(Call, Term))) || Call <- Calls],
@@ -115,6 +117,8 @@ is_answer(Call, Term) ->
         ok -> true;
         true -> true;
         {ok, Pool} -> _ = event_pusher_nif:stop_pool(Pool, 0), true;
+        {error, {options, Texts}} -> is_list(Texts);
+        {error, {connection, Text}} -> is_binary(Text);
         {error, Reason} -> is_atom(Reason) orelse is_list(Reason);
         Answer -> is_map(Answer)
     catch

@@ -1,7 +1,7 @@
 -module(event_pusher).
 -moduledoc "Pools that deliver messages in the background: start, stop, push, look inside.".
 
--export([check_pool/1, start_pool/3, stop_pools/1, push/2, stats/1]).
+-export([check_pool/1, start_pool/3, stop_pools/1, push/2, stats/1, try_tls/4]).
 -export_type([name/0, settings/0, target/0, tls/0, message/0, json/0, attribute/0]).
 -export_type([stats/0, report/0, report_to/0]).
 
@@ -158,6 +158,13 @@ push(Name, Message) ->
         {ok, Pool} -> event_pusher_nif:push(Pool, Message);
         {error, closed} -> {error, closed}
     end.
+
+%% Makes a TLS connection and ends it, with that patience for each of its steps. The texts tell what is
+%% wrong, with the options or with the connection.
+-spec try_tls(Host :: binary(), inet:port_number(), tls(), PatienceMs :: pos_integer()) ->
+    ok | {error, {options, [binary()]} | {connection, binary()}}.
+try_tls(Host, Port, Tls, PatienceMs) ->
+    event_pusher_nif:try_tls(Host, Port, Tls, PatienceMs).
 
 -spec stats(name()) -> {ok, stats()} | {error, closed}.
 stats(Name) ->

@@ -3,6 +3,7 @@
 
 -export([start_runtime/1, stop_runtime/0]).
 -export([check_pool/1, start_pool/1, close_pool/1, stop_pool/2, push/2, stats/1, report/1]).
+-export([try_tls/4]).
 -export_type([pool/0]).
 
 -on_load(load/0).
@@ -49,6 +50,12 @@ stats(_Pool) ->
 
 -spec report(pool()) -> event_pusher:report().
 report(_Pool) ->
+    erlang:nif_error(not_loaded).
+
+%% Dirty: makes a TLS connection and ends it.
+-spec try_tls(Host :: binary(), inet:port_number(), event_pusher:tls(), pos_integer()) ->
+    ok | {error, {options, [binary()]} | {connection, binary()}}.
+try_tls(_Host, _Port, _Tls, _PatienceMs) ->
     erlang:nif_error(not_loaded).
 
 -spec load() -> ok | {error, {atom(), string()}}.

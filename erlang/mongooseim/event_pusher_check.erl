@@ -49,7 +49,9 @@ rows(Config, AppConfig) ->
     Parts = [{"options", fun event_pusher_check_config:options_are_good/0},
              {"HTTP pools", fun event_pusher_check_config:http_pools_exist/0},
              {"RabbitMQ", fun event_pusher_check_config:rabbit_has_a_connection/0},
-             {"SNS host", fun event_pusher_check_config:sns_hosts_resolve/0}],
+             {"SNS host", fun event_pusher_check_config:sns_hosts_resolve/0},
+             {"TLS", fun() -> event_pusher_check_tls:connections_work(
+                                event_pusher_check_config:tls_connections()) end}],
     [row(Check) || Check <- Code] ++ [Accepted] ++ parts(Accepted, Parts).
 
 parts({_Check, {failed, _}}, Parts) ->

@@ -3,7 +3,7 @@
 
 -export([accept/1, options_are_good/0, http_pools_exist/0, rabbit_has_a_connection/0,
          sns_hosts_resolve/0]).
--export([settings_are_good/1]).
+-export([settings_are_good/1, tls_connections/0]).
 -export([kind/1]).
 
 -include("mongoose_config_spec.hrl").
@@ -104,6 +104,48 @@ sns_hosts_resolve() ->
     case outcome(Unknown, "all hosts resolve (~b)", length(Hosts)) of
         {failed, Lines} -> {warning, Lines};
         Outcome -> Outcome
+    end.
+
+%% Those of HTTP and RabbitMQ. Pools that are missing have a check of their own.
+-spec tls_connections() -> [event_pusher_check_tls:connection()].
+tls_connections() ->
+    Tags = [{HostType, Tag} || {HostType, #{handlers := Handlers}} <- with(http),
+                               #{pool_name := Tag} <- Handlers],
+    Https = [Connection || {HostType, Tag} <- lists:usort(Tags),
+                           {ok, #{conn_opts := ConnOpts}}
+                               <- [event_pusher_outgoing:find(http, HostType, Tag)],
+                           Connection <- https(Tag, ConnOpts)],
+    Amqps = [Connection || {HostType, Opts} <- with(rabbit),
+                           map_size(maps:with(?EXCHANGES, Opts)) > 0,
+                           Connection <- amqps(HostType, Opts)],
+    lists:usort(Https ++ Amqps).
+
+https(Tag, #{host := Url} = ConnOpts) ->
+    case uri_string:parse(string:trim(Url)) of
+        #{scheme := Scheme, host := Host} = Parts ->
+            [#{section => io_lib:format("[outgoing_pools.http.~ts]", [Tag]),
+               host => string:trim(Host, both, "[]"), port => maps:get(port, Parts, 443),
+               tls => event_pusher_outgoing:tls(true, ConnOpts)}
+             || string:lowercase(Scheme) =:= "https"];
+        _NoUrl ->
+            []
+    end.
+
+amqps(HostType, Opts) ->
+    case rabbit_connection(HostType, Opts) of
+        {Section, #{tls := _, host := Host, port := Port} = ConnOpts} ->
+            [#{section => Section, host => Host, port => Port,
+               tls => event_pusher_outgoing:tls(true, ConnOpts)}];
+        _WithoutTls ->
+            []
+    end.
+
+rabbit_connection(_HostType, #{connection := ConnOpts}) ->
+    {"[modules.mod_event_pusher.rabbit.connection]", ConnOpts};
+rabbit_connection(HostType, _Opts) ->
+    case event_pusher_outgoing:find(rabbit, HostType, event_pusher) of
+        {ok, #{conn_opts := ConnOpts}} -> {"[outgoing_pools.rabbit.event_pusher]", ConnOpts};
+        {error, not_configured} -> none
     end.
 
 outcome([], _Format, 0) -> {ok, ["not configured"]};

@@ -10,6 +10,7 @@ mod message;
 mod pool;
 mod runtime;
 mod settings;
+mod trial;
 
 use rustler::{Env, Term};
 
@@ -26,7 +27,7 @@ mod atoms {
         connection_name, confirms, exchanges, reconnect_delay_ms, reconnect_max_ms,
         // TLS.
         tls, verify_mode, peer, selfsigned_peer, none, disconnect_on_failure, cacertfile, certfile,
-        keyfile, versions, ciphers, server_name, default, disabled,
+        keyfile, versions, ciphers, server_name, default, disabled, options,
         // Reports.
         accepted, delivered, rejected, exhausted, waiting, refused_full, refused_closed, retried,
         panics, queue_events, queue_bytes, in_flight, oldest_ms, batch_limit, connection, down, up,

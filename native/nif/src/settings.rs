@@ -174,7 +174,7 @@ fn rabbit(term: Term<'_>) -> Checked<RabbitTarget> {
 }
 
 /// `None` for the atom `none`.
-fn tls(term: Term<'_>) -> NifResult<Option<TlsOptions>> {
+pub(crate) fn tls(term: Term<'_>) -> NifResult<Option<TlsOptions>> {
     if term.decode::<Atom>().is_ok_and(|word| word == atoms::none()) {
         return Ok(None);
     }
