@@ -65,7 +65,9 @@ nearly_valid_messages_never_crash_the_vm(Config) ->
     Pool = pool(Config),
     Value = oneof([binary(), utf8(), integer(), float(), atom(), largeint(), proper_types:any()]),
     Fields = [{destination, oneof([utf8(), Value])},
-              {body, oneof([binary(), {json, list({oneof([utf8(), atom()]), Value})}, {json, Value}])},
+              {body, oneof([binary(), {json, Value},
+                            {json, list({oneof([utf8(), atom()]),
+                                         oneof([Value, {number, Value}])})}])},
               {attributes, list({Value, {oneof([string, number, binary, atom()]), Value}})},
               {group, Value}],
     Message = message(<<"body">>),
@@ -133,11 +135,12 @@ quickcheck(Property) ->
 %% Confirms the text that is sent, read by a server of our own.
 json_is_built_from_every_kind_of_value(Config) ->
     Pool = pool(Config),
-    Pairs = [{<<"text">>, <<"ä \"\\\n\x{1F600}"/utf8>>}, {atom_key, some_atom}, {<<"t">>, true},
+    Pairs = [{<<"text">>, <<"ä \"\\\n\x{1F600}"/utf8>>},
+             {<<"b">>, {number, <<"-36893488147419103232">>}}, {<<"t">>, true},
              {<<"f">>, false}, {<<"n">>, null}, {<<"i">>, -42}, {<<"u">>, 18446744073709551615},
              {<<"d">>, 1.5}],
     Sent = received_message(Pool, message({json, Pairs}), Config),
-    ?assertEqual(<<"{\"text\":\"ä \\\"\\\\\\n\x{1F600}\",\"atom_key\":\"some_atom\",\"t\":true,"
+    ?assertEqual(<<"{\"text\":\"ä \\\"\\\\\\n\x{1F600}\",\"b\":-36893488147419103232,\"t\":true,"
                    "\"f\":false,\"n\":null,\"i\":-42,\"u\":18446744073709551615,\"d\":1.5}"/utf8>>,
                  Sent).
 
@@ -292,6 +295,8 @@ settings(Config) ->
       target => #{target => sns,
                   sns_host => iolist_to_binary(["http://127.0.0.1:", integer_to_list(Port)]),
                   region => <<"eu-west-1">>, access_key_id => <<"A">>,
+                  partition => <<"aws">>, account_id => <<"123456789012">>,
+                  topics => [{<<"pm_messages_topic">>, <<"pm">>}],
                   secret_access_key => <<"S">>, publish_batch => false,
                   connect_timeout_ms => 5000, request_timeout_ms => 60000}}.
 

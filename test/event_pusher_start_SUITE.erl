@@ -66,7 +66,8 @@ complaint(#{text := Text}) -> Text.
 %% by hand: there the reason, and arguments in the stack trace, would be the options.
 options_of_another_shape_are_not_shown(_Config) ->
     Secrets = #{secret_access_key => "PlantedSecret", access_key_id => "PlantedKey",
-                sns_host => "http://127.0.0.1", region => "eu-west-1", account_id => "1",
+                sns_host => "http://127.0.0.1", region => "eu-west-1",
+                account_id => "123456789012",
                 pool_size => 1, publish_retry_count => 0, publish_retry_time_ms => 0,
                 plugin_module => mod_event_pusher_sns_defaults},
     Login = #{password => <<"PlantedPassword">>},
@@ -151,6 +152,8 @@ refused_at_the_start() ->
     OldTls = "tls.password = \"PlantedWord\"\ntls.versions = [\"tlsv1\"]\n",
     [{"pool_size: ", sns(["pool_size = 20000"])},
      {"region: ", sns_with("region", "eu west")},
+     {"sns_host: ", sns_with("sns_host", "https://PlantedUser:PlantedPassword@localhost")},
+     {"account_id: ", sns_with("account_id", "12 34")},
      {"access_key_id: ", sns_with("access_key_id", "Planted key")},
      {"secret_access_key: ", sns_with("secret_access_key", "Planted secret")},
      {"plugin_module: ", sns(["plugin_module = \"lists\"", "muc_messages_topic = \"muc\""])},

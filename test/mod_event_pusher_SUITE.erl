@@ -244,7 +244,7 @@ all_modules_support_dynamic_domains(_Config) ->
 %% Confirms it for each that has a pool of its own; nobody listens.
 a_backend_that_could_not_start_can_start_later(_Config) ->
     Sns = sns_rig:opts(#{endpoint => <<"http://127.0.0.1:1">>, region => <<"eu-west-1">>,
-                         account_id => <<"1">>, access_key_id => <<"A">>,
+                         account_id => <<"123456789012">>, access_key_id => <<"A">>,
                          secret_access_key => <<"S">>}),
     Handler = #{pool_name => http_pool, path => <<>>,
                 callback_module => mod_event_pusher_http_defaults},

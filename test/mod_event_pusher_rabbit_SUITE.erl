@@ -10,6 +10,7 @@
          a_message_without_body_is_skipped_and_one_with_an_empty_body_is_not/1,
          other_types_of_messages_are_skipped/1,
          metadata_joins_the_fields_and_overrides_them/1,
+         metadata_of_a_wrong_type_costs_its_event_and_is_named/1,
          text_that_is_not_utf8_is_rejected_and_the_next_event_arrives/1,
          the_connection_of_the_outgoing_pool_is_used/1,
          a_missing_connection_is_one_clear_error/1,
@@ -172,13 +173,31 @@ metadata_joins_the_fields_and_overrides_them(Config) ->
     host:user_available(?ALICE),
     ?assertMatch(#{<<"user_id">> := ?ALICE, <<"present">> := true, <<"session_count">> := 1,
                    <<"timestamp">> := Timestamp} when is_integer(Timestamp), json(message(Config))),
-    Metadata = #{present => <<"overridden">>, flag => true, word => some_atom, ratio => 0.5},
+    Metadata = #{present => <<"overridden">>, flag => true, word => some_atom, ratio => 0.5,
+                 big => 1 bsl 70, float => 1.0e25, 'zażółć' => 'ż'},
     {ok, _} = mod_event_pusher_rabbit:push_event(
                 #{metadata => Metadata},
                 #{event => {user_status_event, jid:from_binary(?ALICE), online}},
                 #{host_type => ?HT}),
     ?assertEqual(#{<<"user_id">> => ?ALICE, <<"present">> => <<"overridden">>, <<"flag">> => true,
-                   <<"word">> => <<"some_atom">>, <<"ratio">> => 0.5}, json(message(Config))).
+                   <<"word">> => <<"some_atom">>, <<"ratio">> => 0.5, <<"big">> => 1 bsl 70,
+                   <<"float">> => 1.0e25, <<"zażółć"/utf8>> => <<"ż"/utf8>>},
+                 json(message(Config))).
+
+%% Confirms the one log line, and that the next event arrives.
+metadata_of_a_wrong_type_costs_its_event_and_is_named(Config) ->
+    start(Config, #{}),
+    bind(Config, <<"presence">>, false),
+    Push = fun(Metadata) ->
+               mod_event_pusher_rabbit:push_event(
+                   #{metadata => Metadata},
+                   #{event => {user_status_event, jid:from_binary(?ALICE), online}},
+                   #{host_type => ?HT})
+           end,
+    {ok, _} = Push(#{wrong => [1]}),
+    ?assertMatch(#{reason := {bad_value, <<"wrong">>}}, log_capture:await(event_pusher_event_failed)),
+    {ok, _} = Push(#{right => 1}),
+    ?assertMatch(#{<<"right">> := 1}, json(message(Config))).
 
 %% Confirms a clear fate in place of a crash, and that nothing else is lost by it.
 text_that_is_not_utf8_is_rejected_and_the_next_event_arrives(Config) ->

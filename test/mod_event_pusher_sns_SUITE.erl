@@ -25,6 +25,9 @@
          a_plugin_result_of_a_wrong_type_costs_only_its_event/1,
          metadata_travels_as_message_attributes/1,
          metadata_fills_up_to_ten_attributes_in_key_order/1,
+         names_and_values_that_sns_refuses_are_left_out_and_counted/1,
+         numbers_travel_as_decimal_digits/1,
+         metadata_of_a_wrong_type_costs_its_event_and_is_named/1,
          a_fifo_topic_gets_the_sender_as_group_and_keeps_its_order/1,
          waiting_events_of_one_topic_travel_together/1,
          a_wrong_secret_is_rejected_and_logged_once/1,
@@ -217,19 +220,25 @@ code_of_others_publishes_what_it_wants(Config) ->
     {stopped, _} = mongoose_modules:ensure_stopped(?HT, mod_event_pusher_sns),
     ?assertEqual(dropped, Publish()).
 
-%% Confirms the ARN that a plugin gets; what the service makes of it does not matter here.
+%% Confirms the ARN that a plugin gets, and that the option goes before the table; what the service
+%% makes of it does not matter here.
 the_partition_of_a_topic_follows_its_region(Config) ->
     register(?MODULE, self()),
+    Table = [{"eu-west-1", "aws"}, {"us-east-1", "aws"}, {"cn-north-1", "aws-cn"},
+             {"us-gov-west-1", "aws-us-gov"}, {"us-iso-east-1", "aws-iso"},
+             {"us-isob-east-1", "aws-iso-b"}, {"eu-isoe-west-1", "aws-iso-e"},
+             {"us-isof-south-1", "aws-iso-f"}, {"eusc-de-east-1", "aws-eusc"}],
+    Opts = [{#{region => Region}, Region, Partition} || {Region, Partition} <- Table]
+        ++ [{#{region => "mars-east-1", partition => "aws-mars"}, "mars-east-1", "aws-mars"}],
     [begin
-         start(Config, #{plugin_module => ?MODULE, region => Region}),
+         start(Config, More#{plugin_module => ?MODULE}),
          host:user_available(<<"tell@localhost/phone">>),
          receive {arn, Arn} ->
              ?assertEqual("arn:" ++ Partition ++ ":sns:" ++ Region ++ ":123456789012:presence", Arn)
          after 0 -> ct:fail(no_arn)
          end,
          ok = host:stop()
-     end || {Region, Partition} <- [{"eu-west-1", "aws"}, {"cn-north-1", "aws-cn"},
-                                    {"us-gov-west-1", "aws-us-gov"}, {"us-east-1", "aws"}]].
+     end || {More, Region, Partition} <- Opts].
 
 %% Confirms that a plugin which would crash is not called for skipped events.
 a_plugin_is_not_asked_where_there_is_nothing_to_send(Config) ->
@@ -297,8 +306,52 @@ metadata_fills_up_to_ten_attributes_in_key_order(Config) ->
     ?assertMatch(#{<<"flag">> := {<<"String">>, <<"true">>},
                    <<"meta_a">> := {<<"String">>, <<"meta_a">>}}, Attributes),
     %% The empty one, the plugin's kind, three that begin with meta_, number and text.
-    ?assertEqual(7, host_metrics:total(event_pusher_sns_dropped_attributes,
-                                       #{host_type => ?HT}, count)).
+    ?assertEqual(7, left_out()).
+
+%% Confirms each rule, for a plugin and for metadata, and that the event arrives with the rest.
+names_and_values_that_sns_refuses_are_left_out_and_counted(Config) ->
+    start(Config, #{plugin_module => ?MODULE}),
+    Long = list_to_atom(lists:duplicate(255, $n)),
+    Names = ['trace:id', 'aws.request', 'AWS.x', 'Amazon.x', '.dot', 'dot.', 'a..b', 'zażółć', '',
+             'a b'],
+    Values = [<<>>, '', <<"tab\t">>, <<"line\n">>, <<0>>, <<127>>, <<"\x{1F600}"/utf8>>,
+              <<16#EF, 16#BF, 16#BE>>, <<255>>, 1 bsl 127, 1.0e126, 1.0e-129],
+    Metadata = maps:from_list([{Name, <<"v">>} || Name <- Names]
+                              ++ [{list_to_atom("value_" ++ [$a + N]), Value}
+                                  || {N, Value} <- lists:enumerate(Values)]),
+    Kept = #{Long => <<"v">>, 'a.b-c_9' => 'zażółć', awsome => <<"~ \x{A0}\x{FFFD}"/utf8>>},
+    push(#{metadata => maps:merge(Metadata, Kept)}),
+    #{attributes := Attributes} = arrived(Config),
+    ?assertEqual(#{atom_to_binary(Long) => {<<"String">>, <<"v">>},
+                   <<"a.b-c_9">> => {<<"String">>, <<"zażółć"/utf8>>},
+                   <<"awsome">> => {<<"String">>, <<"~ \x{A0}\x{FFFD}"/utf8>>}},
+                 maps:without([<<"kind">>, <<"raw">>, <<"int">>, <<"float">>], Attributes)),
+    ?assertEqual(length(Names) + length(Values), left_out()),
+    host:send_message(<<"refused@localhost/phone">>, ?BOB, rig:message(<<"chat">>, <<"Hi">>)),
+    #{attributes := Own} = arrived(Config),
+    ?assertEqual(#{<<"good">> => {<<"String">>, <<"v">>}}, Own),
+    ?assertEqual(length(Names) + length(Values) + 7, left_out()).
+
+%% Confirms it for numbers that Erlang would write with an exponent, and the longest that SNS takes.
+numbers_travel_as_decimal_digits(Config) ->
+    start(Config, #{}),
+    Longest = binary:copy(<<"9">>, 38),
+    push(#{metadata => #{a => 1000.0, b => 1.0e-7, c => binary_to_integer(Longest), d => 1.0e25}}),
+    ?assertEqual(#{<<"a">> => {<<"Number">>, <<"1000.0">>},
+                   <<"b">> => {<<"Number">>, <<"0.0000001">>},
+                   <<"c">> => {<<"Number">>, Longest},
+                   <<"d">> => {<<"Number">>, <<"10000000000000000000000000.0">>}},
+                 maps:get(attributes, arrived(Config))).
+
+%% Confirms the one log line, without the value, and that the next event arrives.
+metadata_of_a_wrong_type_costs_its_event_and_is_named(Config) ->
+    start(Config, #{}),
+    push(#{metadata => #{wrong => ["a private word"]}}),
+    Line = log_capture:await(event_pusher_event_failed),
+    ?assertMatch(#{reason := {bad_value, <<"wrong">>}}, Line),
+    ?assertEqual(nomatch, string:find(io_lib:format("~0p", [Line]), "private")),
+    push(#{metadata => #{}}),
+    ?assertMatch(#{topic := <<"pm">>}, arrived(Config)).
 
 %% FIFO topics and batches
 
@@ -427,12 +480,15 @@ stopping_reports_what_it_dropped_at_the_deadline(Config) ->
 unusable_options_stop_the_module_and_are_named(Config) ->
     start(Config, #{}),
     {stopped, _} = mongoose_modules:ensure_stopped(?HT, mod_event_pusher_sns),
-    Bad = (opts(Config))#{sns_host => "ftp://x", region => "", secret_access_key => "a b"},
+    Bad = (opts(Config))#{sns_host => "https://user:a b@x", region => "", account_id => "12 34",
+                          pm_messages_topic => "arn:aws:sns:eu-west-1:123456789012:pm",
+                          secret_access_key => "a b"},
     try mongoose_modules:ensure_started(?HT, mod_event_pusher_sns, Bad) of
         Started -> ct:fail({started, Started})
     catch
         error:#{what := event_pusher_pool_not_started, reason := Complaints} ->
             ?assertMatch([<<"sns_host: ", _/binary>>, <<"region: ", _/binary>>,
+                          <<"account_id: ", _/binary>>, <<"pm_messages_topic: ", _/binary>>,
                           <<"secret_access_key: ", _/binary>>], Complaints),
             ?assertEqual(nomatch, binary:match(iolist_to_binary(Complaints), <<"a b">>))
     end.
@@ -494,6 +550,9 @@ message_attributes(TopicArn, {jid, <<"tell">>, _, _}, _IsOnline) ->
 message_attributes(TopicArn, {jid, _, _, _}, IsOnline) ->
     #{"online" => atom_to_list(IsOnline), "arn" => TopicArn}.
 
+message_attributes(_Arn, {jid, <<"refused">>, _, _}, _To, _Kind, _Packet) ->
+    #{"good" => "v", "trace:id" => "v", "empty" => "", "raw" => <<>>, "emoji" => [16#1F600],
+      "tab" => "\t", "long" => 1 bsl 127, lists:duplicate(257, $n) => "v"};
 message_attributes(_Arn, {jid, <<"nomap">>, _, _}, _To, _Kind, _Packet) -> [];
 message_attributes(_Arn, {jid, <<"badkey">>, _, _}, _To, _Kind, _Packet) -> #{atom => "a"};
 message_attributes(_Arn, {jid, <<"badvalue">>, _, _}, _To, _Kind, _Packet) -> #{"a" => atom};
@@ -529,6 +588,9 @@ arrived(Config) ->
 
 json(#{body := Body}) -> json(Body);
 json(Body) -> jiffy:decode(Body, [return_maps]).
+
+left_out() ->
+    host_metrics:total(event_pusher_sns_dropped_attributes, #{host_type => ?HT}, count).
 
 total(Metric) ->
     host_metrics:total(event_pusher_events, ?LABELS, Metric).

@@ -26,6 +26,9 @@
     target := sns,
     sns_host := binary(),
     region := binary(),
+    partition := binary(),
+    account_id := binary(),
+    topics := [{Key :: binary(), Name :: binary()}],
     access_key_id := binary(),
     secret_access_key := binary(),
     publish_batch := boolean(),
@@ -77,8 +80,9 @@ are headers; for RabbitMQ, the destination is an exchange and the group the rout
     group => binary()
 }.
 
--doc "A JSON object. The atoms true, false and null become what JSON has for them.".
--type json() :: {json, [{binary() | atom(), binary() | number() | atom()}]}.
+-doc "A JSON object. Integers of more than 64 bits have to be given as text, in decimal digits.".
+-type json() :: {json, [{Key :: binary(), binary() | number() | true | false | null
+                                          | {number, Digits :: binary()}}]}.
 
 -type attribute() :: {Name :: binary(), {string | number | binary, binary()}}.
 

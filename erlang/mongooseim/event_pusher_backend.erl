@@ -3,7 +3,7 @@
 
 -export([start/3, start/4, queue_spec/0, queue_opts/1, instrumentation/1]).
 -export([start_pool/1, stop_pools/1, complaints/1, queue_complaints/1, refuse/2]).
--export([isolate/2, isolate/3, body/1, number_text/1]).
+-export([isolate/2, isolate/3, body/1]).
 %% Called by the owner of the pool
 -export([report/4, report/3, delivered_after/2]).
 
@@ -167,11 +167,6 @@ body(Packet) ->
         [Body | _] -> exml_query:cdata(Body);
         [] -> none
     end.
-
-%% Whole numbers in full, others as short as they can be read back.
--spec number_text(number()) -> binary().
-number_text(Number) when is_integer(Number) -> integer_to_binary(Number);
-number_text(Number) -> float_to_binary(Number, [short]).
 
 %% Metrics
 

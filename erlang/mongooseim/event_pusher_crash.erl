@@ -9,6 +9,7 @@
 -spec kind(term()) -> term().
 kind(Reason) when is_atom(Reason) -> Reason;
 kind({bad_plugin_result, Callback}) -> {bad_plugin_result, Callback};
+kind({bad_value, Key}) -> {bad_value, Key};
 kind(Reason) when is_tuple(Reason), is_atom(element(1, Reason)) -> element(1, Reason);
 kind(#{what := What}) when is_atom(What) -> What;
 kind(_Reason) -> other.

@@ -23,20 +23,16 @@ prepare_headers(_Acc, _Dir, _Domain, _Message, _Sender, _Receiver, _Opts) ->
 -spec prepare_body(mongoose_acc:t(), in | out, binary(), binary(), binary(), binary(),
                    mod_event_pusher_http:opts()) -> binary().
 prepare_body(_Acc, _Dir, Domain, Message, Sender, Receiver, Opts) ->
-    Metadata = lists:sort(maps:to_list(maps:get(metadata, Opts, #{}))),
+    Metadata = event_pusher_fields:metadata(maps:get(metadata, Opts, #{})),
     Fields = [{<<"author">>, Sender}, {<<"server">>, Domain}, {<<"receiver">>, Receiver},
               {<<"message">>, Message}
-              | [{atom_to_binary(Key), text(Value)} || {Key, Value} <- Metadata]],
+              | [{Key, event_pusher_fields:text(Value)} || {Key, Value} <- Metadata]],
     %% One binary that grows: this runs in the process of the user's session.
     <<$&, Form/binary>> = lists:foldl(fun append/2, <<>>, Fields),
     Form.
 
 append({Name, Value}, Form) ->
     encode(Value, <<(encode(Name, <<Form/binary, $&>>))/binary, $=>>).
-
-text(Value) when is_binary(Value) -> Value;
-text(Value) when is_atom(Value) -> atom_to_binary(Value);
-text(Value) when is_number(Value) -> event_pusher_backend:number_text(Value).
 
 %% https://url.spec.whatwg.org/#urlencoded-serializing, with the set of plain characters that
 %% receivers of MongooseIM's notifications are used to: letters, digits, "-", "." and "_".

@@ -19,6 +19,9 @@
                            #{name := binary(), sent_topic => binary(), recv_topic => binary(),
                              _ => _}}.
 
+%% What the JSON object of a message holds, in its order.
+-type fields() :: [{binary(), event_pusher_fields:value()}].
+
 -define(KEY(HostType), {?MODULE, HostType}).
 -define(EXCHANGES, [presence_exchange, chat_msg_exchange, groupchat_msg_exchange]).
 -define(TAG, event_pusher).
@@ -128,17 +131,17 @@ push(HostType, Event, Metadata) ->
             skip;
         {#{name := Exchange}, RoutingKey, Fields} ->
             Message = #{destination => Exchange, group => RoutingKey,
-                        body => {json, with_metadata(Fields, Metadata)}},
+                        body => event_pusher_fields:json(with_metadata(Fields, Metadata))},
             event_pusher:push(name(HostType), Message)
     end.
 
 %% Notifications
 
 -spec notification(mod_event_pusher:event(), exchanges()) ->
-    {Exchange :: map(), RoutingKey :: binary(), Fields :: [{atom(), term()}]} | skip.
+    {Exchange :: map(), RoutingKey :: binary(), Fields :: fields()} | skip.
 notification(#user_status_event{jid = User, status = Status},
              #{presence_exchange := Exchange}) ->
-    {Exchange, bare(User), [{user_id, full(User)}, {present, Status =:= online}]};
+    {Exchange, bare(User), [{<<"user_id">>, full(User)}, {<<"present">>, Status =:= online}]};
 notification(#chat_event{type = chat} = Event, #{chat_msg_exchange := Exchange}) ->
     message(Event, Exchange);
 notification(#chat_event{type = groupchat} = Event, #{groupchat_msg_exchange := Exchange}) ->
@@ -152,7 +155,8 @@ message(#chat_event{from = From, to = To, packet = Packet} = Event, Exchange) ->
             skip;
         Body ->
             {Exchange, routing_key(Event, Exchange),
-             [{from_user_id, full(From)}, {to_user_id, full(To)}, {message, Body}]}
+             [{<<"from_user_id">>, full(From)}, {<<"to_user_id">>, full(To)},
+              {<<"message">>, Body}]}
     end.
 
 -spec routing_key(#chat_event{}, map()) -> binary().
@@ -162,10 +166,11 @@ routing_key(#chat_event{direction = out, to = To}, #{recv_topic := Topic}) ->
     <<(bare(To))/binary, $., Topic/binary>>.
 
 %% What a filter says of a field is taken in its place.
--spec with_metadata([{atom(), term()}], mod_event_pusher:metadata()) -> [{atom(), term()}].
+-spec with_metadata(fields(), mod_event_pusher:metadata()) -> fields().
 with_metadata(Fields, Metadata) ->
-    Own = [{Key, maps:get(Key, Metadata, Value)} || {Key, Value} <- Fields],
-    Own ++ lists:sort(maps:to_list(maps:without([Key || {Key, _} <- Fields], Metadata))).
+    New = event_pusher_fields:metadata(Metadata),
+    Own = [proplists:lookup(Key, New ++ [Field]) || {Key, _} = Field <- Fields],
+    Own ++ [Field || {Key, _} = Field <- New, not lists:keymember(Key, 1, Fields)].
 
 -spec full(jid:jid()) -> binary().
 full(Jid) ->

@@ -39,10 +39,9 @@
 -define(REQUIRED, [sns_host, region, access_key_id, secret_access_key, account_id]).
 -define(CONNECT_TIMEOUT_MS, 5000).
 -define(REQUEST_TIMEOUT_MS, 10000).
-%% Receivers with raw delivery lose a message that has more.
-%% https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
--define(MAX_ATTRIBUTES, 10).
 -define(DROPPED_ATTRIBUTES, event_pusher_sns_dropped_attributes).
+-define(TOPICS, [{presence, presence_updates_topic}, {pm, pm_messages_topic},
+                 {muc, muc_messages_topic}]).
 
 %% gen_mod callbacks
 
@@ -61,19 +60,11 @@ complaints(HostType, Opts) ->
 -spec pool(mongooseim:host_type(), gen_mod:module_opts()) -> event_pusher_backend:pool().
 pool(HostType, Opts) ->
     #{pool_size := PoolSize, publish_retry_count := RetryCount, publish_retry_time_ms := RetryTime,
-      sns_host := Host, region := Region, access_key_id := KeyId, secret_access_key := Secret} = Opts,
-    Target = #{target => sns,
-               sns_host => to_binary(Host),
-               region => to_binary(Region),
-               access_key_id => to_binary(KeyId),
-               secret_access_key => to_binary(Secret),
-               publish_batch => maps:get(publish_batch, Opts, true),
-               connect_timeout_ms => ?CONNECT_TIMEOUT_MS,
-               request_timeout_ms => ?REQUEST_TIMEOUT_MS},
+      sns_host := Host} = Opts,
     Settings = #{pool_size => PoolSize,
                  retry_count => RetryCount,
                  retry_time_ms => RetryTime,
-                 target => Target},
+                 target => target(Opts)},
     Name = name(HostType),
     Labels = labels(HostType),
     Fields = Labels#{receiver => event_pusher_receiver:url(Host)},
@@ -94,6 +85,21 @@ plugin_complaints(#{plugin_module := Plugin} = Opts) ->
         ++ [{message_attributes, 5} || Has(Messages)],
     event_pusher_callbacks:complaints(plugin_module, Plugin, {all, Callbacks}).
 
+-spec target(gen_mod:module_opts()) -> event_pusher:target().
+target(#{sns_host := Host, region := Region, account_id := AccountId, access_key_id := KeyId,
+         secret_access_key := Secret} = Opts) ->
+    #{target => sns,
+      sns_host => to_binary(Host),
+      region => to_binary(Region),
+      partition => to_binary(partition(Opts)),
+      account_id => to_binary(AccountId),
+      topics => [{atom_to_binary(Key), to_binary(Topic)} || {_, Key, Topic} <- topics(Opts)],
+      access_key_id => to_binary(KeyId),
+      secret_access_key => to_binary(Secret),
+      publish_batch => maps:get(publish_batch, Opts, true),
+      connect_timeout_ms => ?CONNECT_TIMEOUT_MS,
+      request_timeout_ms => ?REQUEST_TIMEOUT_MS}.
+
 -spec stop(mongooseim:host_type()) -> ok.
 stop(HostType) ->
     event_pusher_backend:stop_pools([name(HostType)]),
@@ -103,11 +109,13 @@ stop(HostType) ->
 %% What the options mean for each event, worked out once.
 -spec publishing(gen_mod:module_opts()) -> publishing().
 publishing(#{plugin_module := Plugin} = Opts) ->
-    Keys = [{presence, presence_updates_topic}, {pm, pm_messages_topic}, {muc, muc_messages_topic}],
-    Topics = [{Kind, topic_arn(maps:get(Key, Opts), Opts)}
-              || {Kind, Key} <- Keys, is_map_key(Key, Opts)],
+    Topics = [{Kind, topic_arn(Topic, Opts)} || {Kind, _, Topic} <- topics(Opts)],
     #{plugin => Plugin,
       topics => maps:from_list([{Kind, {Arn, to_binary(Arn)}} || {Kind, Arn} <- Topics])}.
+
+-spec topics(gen_mod:module_opts()) -> [{presence | pm | muc, Key :: atom(), topic()}].
+topics(Opts) ->
+    [{Kind, Key, maps:get(Key, Opts)} || {Kind, Key} <- ?TOPICS, is_map_key(Key, Opts)].
 
 -spec hooks(mongooseim:host_type()) -> gen_hook:hook_list().
 hooks(HostType) ->
@@ -122,6 +130,7 @@ config_spec() ->
                        <<"plugin_module">> => #option{type = atom, validate = module},
                        <<"sns_host">> => String,
                        <<"region">> => String,
+                       <<"partition">> => String,
                        <<"access_key_id">> => String,
                        <<"secret_access_key">> => String,
                        <<"account_id">> => String,
@@ -170,9 +179,18 @@ push(HostType, Event, Metadata) ->
         skip ->
             skip;
         #{attributes := Own} = Notification ->
-            Attributes = Own ++ metadata_attributes(HostType, Own, Metadata),
+            Attributes = attributes(HostType, Own, Metadata),
             event_pusher:push(name(HostType), Notification#{attributes := Attributes})
     end.
+
+%% What SNS can take of them. The rest is counted.
+-spec attributes(mongooseim:host_type(), attributes(), mod_event_pusher:metadata()) ->
+    [event_pusher:attribute()].
+attributes(HostType, Own, Metadata) ->
+    {Attributes, LeftOut} = event_pusher_sns_attributes:select(Own, Metadata),
+    _ = [mongoose_instrument:execute(?DROPPED_ATTRIBUTES, #{host_type => HostType},
+                                     #{count => LeftOut}) || LeftOut > 0],
+    Attributes.
 
 %% Publishes a notification of the caller's own. The pool tries as often as the options say, whatever
 %% the last argument does: it counted the attempts left in the server's own module.
@@ -180,8 +198,9 @@ push(HostType, Event, Metadata) ->
                   attributes(), Retry :: integer()) -> scheduled | dropped.
 try_publish(HostType, TopicArn, Content, Attributes, _Retry) ->
     Message = message({TopicArn, to_binary(TopicArn)}, to_binary(TopicArn), maps:to_list(Content),
-                      attributes(Attributes)),
-    case event_pusher:push(name(HostType), Message) of
+                      Attributes),
+    Selected = attributes(HostType, Attributes, #{}),
+    case event_pusher:push(name(HostType), Message#{attributes := Selected}) of
         ok -> scheduled;
         {error, _FullOrClosed} -> dropped
     end.
@@ -197,12 +216,16 @@ labels(HostType) ->
 
 %% Notifications
 
--spec notification(mod_event_pusher:event(), publishing()) -> event_pusher:message() | skip.
+%% A message whose attributes are still those of the plugin.
+-type notification() :: #{destination := binary(), body := event_pusher:json(),
+                          attributes := attributes(), group => binary()}.
+
+-spec notification(mod_event_pusher:event(), publishing()) -> notification() | skip.
 notification(#user_status_event{jid = User, status = Status},
              #{topics := #{presence := {Arn, _} = Topic}, plugin := Plugin}) ->
     Guid = user_guid(Plugin, User),
     Online = Status =:= online,
-    Attributes = attributes(Plugin:message_attributes(Arn, User, Online)),
+    Attributes = Plugin:message_attributes(Arn, User, Online),
     message(Topic, Guid, [{<<"user_id">>, Guid}, {<<"present">>, Online}], Attributes);
 notification(#chat_event{direction = in, packet = Packet} = Event, #{topics := Topics} = Publishing) ->
     Kind = kind(exml_query:attr(Packet, <<"type">>)),
@@ -219,7 +242,7 @@ chat_notification(#chat_event{from = From, to = To, packet = Packet}, Kind, {Arn
                   #{plugin := Plugin}) ->
     FromGuid = user_guid(Plugin, From),
     ToGuid = user_guid(Plugin, To),
-    Attributes = attributes(Plugin:message_attributes(Arn, From, To, Kind, Packet)),
+    Attributes = Plugin:message_attributes(Arn, From, To, Kind, Packet),
     Fields = [{<<"from_user_id">>, FromGuid}, {<<"to_user_id">>, ToGuid}, {<<"message">>, Body}],
     message(Topic, FromGuid, Fields, Attributes).
 
@@ -229,22 +252,31 @@ kind(<<"groupchat">>) -> muc;
 kind(_Type) -> none.
 
 %% In FIFO topics the events of one user stay in order.
+-spec message({topic_arn(), binary()}, user_guid(), [{atom() | binary(), term()}], attributes()) ->
+    notification().
 message({Arn, Destination}, Sender, Fields, Attributes) ->
-    Message = #{destination => Destination, body => {json, Fields}, attributes => Attributes},
+    Message = #{destination => Destination, body => event_pusher_fields:json(Fields),
+                attributes => Attributes},
     case lists:suffix(".fifo", Arn) of
         true -> Message#{group => Sender};
         false -> Message
     end.
 
 -spec topic_arn(topic(), gen_mod:module_opts()) -> topic_arn().
-topic_arn(Topic, #{region := Region, account_id := AccountId}) ->
-    lists:append(["arn:", partition(Region), ":sns:", Region, ":", AccountId, ":", Topic]).
+topic_arn(Topic, #{region := Region, account_id := AccountId} = Opts) ->
+    lists:append(["arn:", partition(Opts), ":sns:", Region, ":", AccountId, ":", Topic]).
 
-%% https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
--spec partition(Region :: string()) -> string().
-partition("cn-" ++ _) -> "aws-cn";
-partition("us-gov-" ++ _) -> "aws-us-gov";
-partition(_Region) -> "aws".
+%% https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json
+-spec partition(gen_mod:module_opts()) -> string().
+partition(#{partition := Partition}) -> Partition;
+partition(#{region := "cn-" ++ _}) -> "aws-cn";
+partition(#{region := "eu-isoe-" ++ _}) -> "aws-iso-e";
+partition(#{region := "eusc-" ++ _}) -> "aws-eusc";
+partition(#{region := "us-gov-" ++ _}) -> "aws-us-gov";
+partition(#{region := "us-iso-" ++ _}) -> "aws-iso";
+partition(#{region := "us-isob-" ++ _}) -> "aws-iso-b";
+partition(#{region := "us-isof-" ++ _}) -> "aws-iso-f";
+partition(_Opts) -> "aws".
 
 %% The plugin's answers
 
@@ -254,52 +286,6 @@ user_guid(Plugin, User) ->
         Guid when is_binary(Guid) -> Guid;
         _ -> error({bad_plugin_result, user_guid})
     end.
-
--spec attributes(attributes()) -> [event_pusher:attribute()].
-attributes(Attributes) when is_map(Attributes) ->
-    [{text(Name), attribute_value(Value)} || {Name, Value} <- maps:to_list(Attributes)];
-attributes(_Other) ->
-    error({bad_plugin_result, message_attributes}).
-
-attribute_value(Value) when is_list(Value) -> {string, text(Value)};
-attribute_value(Value) when is_binary(Value) -> {binary, Value};
-attribute_value(Value) when is_number(Value) -> {number, event_pusher_backend:number_text(Value)};
-attribute_value(_Other) -> error({bad_plugin_result, message_attributes}).
-
-text(String) when is_list(String) ->
-    try unicode:characters_to_binary(String) of
-        Text when is_binary(Text) -> Text;
-        _ -> error({bad_plugin_result, message_attributes})
-    catch
-        error:badarg -> error({bad_plugin_result, message_attributes})
-    end;
-text(_Other) ->
-    error({bad_plugin_result, message_attributes}).
-
-%% Metadata of filters
-
-%% In the order of the keys, as many as SNS can carry. The rest, names that the plugin uses already,
-%% and empty texts, which SNS refuses, are left out and counted.
--spec metadata_attributes(mongooseim:host_type(), Own :: [event_pusher:attribute()],
-                          mod_event_pusher:metadata()) -> [event_pusher:attribute()].
-metadata_attributes(_HostType, _Own, Metadata) when map_size(Metadata) =:= 0 ->
-    [];
-metadata_attributes(HostType, Own, Metadata) ->
-    Room = max(0, ?MAX_ATTRIBUTES - length(Own)),
-    All = [{atom_to_binary(Key), metadata_value(Value)}
-           || {Key, Value} <- lists:sort(maps:to_list(Metadata)), Value =/= <<>>, Value =/= ''],
-    Kept = lists:sublist([New || {Name, _} = New <- All, not lists:keymember(Name, 1, Own)], Room),
-    case map_size(Metadata) - length(Kept) of
-        0 -> ok;
-        Dropped -> mongoose_instrument:execute(?DROPPED_ATTRIBUTES, #{host_type => HostType},
-                                               #{count => Dropped})
-    end,
-    Kept.
-
-metadata_value(Value) when is_binary(Value) -> {string, Value};
-metadata_value(Value) when is_number(Value) -> {number, event_pusher_backend:number_text(Value)};
-metadata_value(Value) when is_atom(Value) -> {string, atom_to_binary(Value)};
-metadata_value(_Other) -> error(bad_metadata).
 
 -spec to_binary(string()) -> binary().
 to_binary(String) ->

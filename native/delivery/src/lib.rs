@@ -52,6 +52,6 @@ pub use settings::{InvalidSettings, PoolSettings};
 pub use sigv4::Signer;
 pub use target::http::{HttpSettings, HttpTarget};
 pub use target::rabbit::{Exchange, RabbitLogin, RabbitSettings, RabbitTarget};
-pub use target::sns::{SnsSettings, SnsTarget};
+pub use target::sns::{SnsOptions, SnsSettings, SnsTarget};
 pub use target::{BatchLimits, Target};
 pub use tls::{Sni, TlsOptions, TlsTrialError, VerifyMode, client_config, try_tls};

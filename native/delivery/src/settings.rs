@@ -96,6 +96,20 @@ impl InvalidSettings {
     }
 }
 
+/// A URL, or what should have been one, as a complaint may show it: without a user, a password, a
+/// query or a fragment.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains(['@', '?', '#']) => (format!("{scheme}://"), rest),
+        _ => (String::new(), url),
+    };
+    let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
+    match rest.find(['?', '#']) {
+        Some(end) => format!("{:?}", format!("{scheme}{user}{}***", &rest[..=end])),
+        None => format!("{:?}", format!("{scheme}{user}{rest}")),
+    }
+}
+
 impl fmt::Display for InvalidSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
@@ -110,6 +124,23 @@ mod tests {
 
     const AT_ONCE: RetrySettings =
         RetrySettings { count: Some(0), base: Duration::ZERO, max: Duration::ZERO };
+
+    #[test]
+    fn a_url_is_shown_without_secrets() {
+        let table = [
+            ("ftp://example.com/a", "\"ftp://example.com/a\""),
+            ("https://user:pw@example.com/a", "\"https://***@example.com/a\""),
+            ("user:p/w?#@w@example.com", "\"***@example.com\""),
+            ("https://user:p://w@example.com", "\"https://***@example.com\""),
+            ("us@er://pw@example.com", "\"***@example.com\""),
+            ("example.com/?token=pw#a", "\"example.com/?***\""),
+            ("example.com/#pw", "\"example.com/#***\""),
+            ("a\nb", "\"a\\nb\""),
+        ];
+        for (url, shown) in table {
+            assert_eq!(without_secrets(url), shown, "{url}");
+        }
+    }
 
     #[test]
     fn all_complaints_come_at_once_and_name_the_field() {

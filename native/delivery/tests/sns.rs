@@ -48,7 +48,7 @@ async fn a_signed_message_arrives_with_its_attributes() {
     let pool = pool(&server, Setup::default());
     let attribute = |name: &str, value| Attribute { name: name.into(), value };
     let attributes = vec![
-        attribute("text", AttributeValue::String("ЖЁ & = + % 日本 😀".into())),
+        attribute("text", AttributeValue::String("ЖЁ & = + % 日本".into())),
         attribute("number", AttributeValue::Number("-1.5".into())),
         attribute("bytes", AttributeValue::Binary([0, 255, 10].into())),
     ];
@@ -58,7 +58,7 @@ async fn a_signed_message_arrives_with_its_attributes() {
     assert_eq!(received.topic_arn, "arn:aws:sns:eu-west-1:123456789012:pm");
     assert_eq!((received.message.as_str(), received.action), (body, Action::Publish));
     let wanted = [
-        ("text".to_owned(), Got::String("ЖЁ & = + % 日本 😀".into())),
+        ("text".to_owned(), Got::String("ЖЁ & = + % 日本".into())),
         ("number".to_owned(), Got::Number("-1.5".into())),
         ("bytes".to_owned(), Got::Binary(vec![0, 255, 10])),
     ];

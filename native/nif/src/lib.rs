@@ -22,9 +22,10 @@ mod atoms {
         // Settings.
         pool_size, limit, max_events, max_bytes, retry_count, retry_time_ms, retry_max_ms,
         infinity, target, sns, http, rabbit,
-        sns_host, region, access_key_id, secret_access_key, publish_batch, connect_timeout_ms,
-        request_timeout_ms, http2, host, path_prefix, path, port, username, password, virtual_host,
-        connection_name, confirms, exchanges, reconnect_delay_ms, reconnect_max_ms,
+        sns_host, region, partition, account_id, topics, access_key_id, secret_access_key,
+        publish_batch, connect_timeout_ms, request_timeout_ms, http2, host, path_prefix, path,
+        port, username, password, virtual_host, connection_name, confirms, exchanges,
+        reconnect_delay_ms, reconnect_max_ms,
         // TLS.
         tls, verify_mode, peer, selfsigned_peer, none, disconnect_on_failure, cacertfile, certfile,
         keyfile, versions, ciphers, server_name, default, disabled, options,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use event_pusher_delivery::{
     ClientSettings, Exchange, HttpSettings, HttpTarget, InvalidSettings, Limit, Pool, PoolSettings,
-    RabbitLogin, RabbitSettings, RabbitTarget, RetrySettings, Sni, SnsSettings, SnsTarget,
-    TlsOptions, VerifyMode, client_config,
+    RabbitLogin, RabbitSettings, RabbitTarget, RetrySettings, Sni, SnsOptions, SnsSettings,
+    SnsTarget, TlsOptions, VerifyMode, client_config,
 };
 use rustler::{Atom, Decoder, Error, NifResult, Term};
 use tokio::runtime::Handle;
@@ -92,13 +92,17 @@ fn retry_count(term: Term<'_>) -> NifResult<Option<u32>> {
 }
 
 fn sns(term: Term<'_>, workers: usize) -> Checked<SnsTarget> {
-    let settings = SnsSettings::new(
-        field(term, atoms::sns_host())?,
-        field(term, atoms::region())?,
-        field(term, atoms::access_key_id())?,
-        field(term, atoms::secret_access_key())?,
-        field(term, atoms::publish_batch())?,
-    );
+    let topics: Vec<(&str, &str)> = field(term, atoms::topics())?;
+    let settings = SnsSettings::new(&SnsOptions {
+        sns_host: field(term, atoms::sns_host())?,
+        region: field(term, atoms::region())?,
+        partition: field(term, atoms::partition())?,
+        account_id: field(term, atoms::account_id())?,
+        topics: &topics,
+        access_key_id: field(term, atoms::access_key_id())?,
+        secret_access_key: field(term, atoms::secret_access_key())?,
+        batching: field(term, atoms::publish_batch())?,
+    });
     let mut complaints = InvalidSettings::default();
     let settings = complaints.keep(settings);
     let tls = settings.as_ref().is_none_or(SnsSettings::is_https).then(TlsOptions::default);

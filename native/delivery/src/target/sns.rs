@@ -20,7 +20,7 @@ use crate::outcome::Failure;
 use crate::sigv4::Signer;
 use crate::target::{BatchLimits, Target};
 use answer::Refusal;
-pub use settings::SnsSettings;
+pub use settings::{SnsOptions, SnsSettings};
 
 /// The most that the body and the attributes of one message, or of all messages of one batch,
 /// may weigh: 256 KiB.

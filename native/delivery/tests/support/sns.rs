@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use event_pusher_delivery::{Attribute, ClientSettings, Message, Pool, SnsSettings, SnsTarget};
+use event_pusher_delivery::{
+    Attribute, ClientSettings, Message, Pool, SnsOptions, SnsSettings, SnsTarget,
+};
 use event_pusher_receiver::{SnsConfig, SnsServer};
 use rustls::ClientConfig;
 use tokio::runtime::Handle;
@@ -13,6 +15,8 @@ use crate::support::{client_settings, pool_settings};
 #[derive(Clone)]
 pub struct Setup {
     pub endpoint: Option<String>,
+    pub region: &'static str,
+    pub access_key_id: &'static str,
     pub secret: &'static str,
     pub workers: usize,
     pub retries: u32,
@@ -25,6 +29,8 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             endpoint: None,
+            region: "eu-west-1",
+            access_key_id: "AKIDEXAMPLE",
             secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
             workers: 1,
             retries: 2,
@@ -43,7 +49,16 @@ pub fn pool(server: &SnsServer, setup: Setup) -> Pool {
     let endpoint = setup.endpoint.unwrap_or_else(|| server.url());
     let client =
         ClientSettings { tls: setup.tls, ..client_settings(setup.workers, setup.request_timeout) };
-    let sns = SnsSettings::new(&endpoint, "eu-west-1", "AKIDEXAMPLE", setup.secret, setup.batching);
+    let sns = SnsSettings::new(&SnsOptions {
+        sns_host: &endpoint,
+        region: setup.region,
+        partition: "aws",
+        account_id: "123456789012",
+        topics: &[],
+        access_key_id: setup.access_key_id,
+        secret_access_key: setup.secret,
+        batching: setup.batching,
+    });
     let target = SnsTarget::new(sns.unwrap(), &client);
     Pool::start(target, &pool_settings(setup.workers, setup.retries), &Handle::current())
 }

@@ -64,6 +64,10 @@ fn parse_value(name: &str, data_type: &str, entry: &Form) -> Result<AttributeVal
         return Err(refusal(name, "has an invalid type"));
     }
     match (base, text.filter(|it| !it.is_empty()), binary.filter(|it| !it.is_empty())) {
+        ("String", Some(text), None) if text.chars().any(|char| char > '\u{ffff}') => {
+            let message = format!("Invalid attribute value was passed in for {name}");
+            Err(Refusal::invalid_parameter(message))
+        }
         ("String", Some(text), None) => Ok(AttributeValue::String(text.to_owned())),
         ("Number", Some(text), None) if is_number(text) => {
             Ok(AttributeValue::Number(text.to_owned()))
@@ -83,8 +87,12 @@ fn parse_value(name: &str, data_type: &str, entry: &Form) -> Result<AttributeVal
     }
 }
 
+/// Up to 38 digits, and from 10^-128 to 10^126, as SQS has it in its documentation.
 fn is_number(text: &str) -> bool {
-    text.parse().is_ok_and(f64::is_finite)
+    let in_range = |number: &f64| *number == 0.0 || (1e-128..1e126).contains(&number.abs());
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits = mantissa.replace(['+', '-', '.'], "");
+    text.parse().is_ok_and(|number| in_range(&number)) && digits.trim_matches('0').len() <= 38
 }
 
 fn check_name(name: &str) -> Result<(), Refusal> {
@@ -140,6 +148,9 @@ mod tests {
             ("String", "BinaryValue", "AAH/"),
             ("Number", "StringValue", "one"),
             ("Number", "StringValue", "inf"),
+            ("Number", "StringValue", "1e126"),
+            ("Number", "StringValue", "1e-129"),
+            ("Number", "StringValue", "123456789012345678901234567890123456789"),
             ("Binary", "BinaryValue", "AAH"),
             ("Binary", "StringValue", "AAH/"),
             ("Boolean", "StringValue", "true"),
@@ -149,6 +160,13 @@ mod tests {
             let refused = attribute("n", data_type, kind, value).unwrap_err();
             assert_eq!(refused.code, "ParameterValueInvalid", "{data_type} {kind} {value}");
         }
+    }
+
+    #[test]
+    fn text_is_of_the_basic_multilingual_plane() {
+        assert!(attribute("n", "String", "StringValue", "%E2%98%BA").is_ok());
+        let refused = attribute("n", "String", "StringValue", "%F0%9F%98%80").unwrap_err();
+        assert_eq!(refused.code, "InvalidParameter");
     }
 
     #[test]

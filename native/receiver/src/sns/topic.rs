@@ -2,6 +2,18 @@
 
 use super::refusal::Refusal;
 
+/// Which regions are not of the partition `aws`, by how their names begin:
+/// <https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json>.
+const PARTITIONS: &[(&str, &str)] = &[
+    ("cn-", "aws-cn"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("eusc-", "aws-eusc"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("us-isof-", "aws-iso-f"),
+];
+
 /// The topics of one account in one region.
 #[derive(Clone, Debug)]
 pub(crate) struct Topics {
@@ -49,11 +61,8 @@ impl Topics {
     }
 
     fn partition(&self) -> &'static str {
-        match self.region.as_str() {
-            region if region.starts_with("cn-") => "aws-cn",
-            region if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        }
+        let own = PARTITIONS.iter().find(|(prefix, _)| self.region.starts_with(prefix));
+        own.map_or("aws", |(_, partition)| partition)
     }
 }
 
