@@ -31,6 +31,8 @@
          a_fifo_topic_gets_the_sender_as_group_and_keeps_its_order/1,
          waiting_events_of_one_topic_travel_together/1,
          a_wrong_secret_is_rejected_and_logged_once/1,
+         a_topic_that_is_not_there_is_named_in_the_log/1,
+         a_clock_that_is_wrong_is_told_once/1,
          an_unreachable_service_is_retried_then_exhausted/1,
          a_retry_time_of_zero_is_legal/1,
          a_full_queue_drops_new_events_and_blocks_nobody/1,
@@ -386,8 +388,34 @@ a_wrong_secret_is_rejected_and_logged_once(Config) ->
     ok = host_metrics:await(event_pusher_events, fun() -> total(rejected) =:= 10 end),
     Lines = [log_capture:await(event_pusher_drops) | log_capture:rest(event_pusher_drops)],
     ?assertEqual(10, lists:sum([Count || #{count := Count} <- Lines])),
-    ?assertMatch([#{reason := rejected, last_cause := <<"403 ", _/binary>>} | _], Lines),
+    ?assertMatch([#{reason := rejected,
+                    last_cause := <<"403 SignatureDoesNotMatch: secret_access_key ", _/binary>>} | _],
+                 Lines),
     ?assert(length(Lines) < 10).
+
+%% Confirms that a wrong name, account or region can be seen.
+a_topic_that_is_not_there_is_named_in_the_log(Config) ->
+    start(Config, #{pm_messages_topic => "nowhere"}),
+    send(<<"chat">>, <<"Hi">>),
+    #{last_cause := Cause} = log_capture:await(event_pusher_drops),
+    ?assertMatch({_, _}, binary:match(Cause, <<"arn:aws:sns:eu-west-1:123456789012:nowhere">>)).
+
+%% Confirms the line that a report of the pool comes to; the correction itself is tried in Rust.
+a_clock_that_is_wrong_is_told_once(Config) ->
+    start(Config, #{}),
+    #{clock_offset_s := 0} = Right = maps:merge(sns_rig:stats(), recent()),
+    Report = fun(Before, Now) ->
+                 event_pusher_backend:report(Right#{clock_offset_s := Before},
+                                             Right#{clock_offset_s := Now}, ?LABELS)
+             end,
+    [ok = Report(Before, Now) || {Before, Now} <- [{0, -1200}, {-1200, -1200}, {-1200, 0}]],
+    ?assertMatch(#{receiver_ahead_s := -1200, text := <<"The clock", _/binary>>},
+                 log_capture:await(event_pusher_clock)),
+    ?assertEqual(none, log_capture:already(event_pusher_clock)).
+
+recent() ->
+    #{times_us => [], attempt_times_us => [], last_rejected => undefined,
+      last_exhausted => undefined, last_retried => undefined}.
 
 %% Confirms the number of attempts against a port where nobody listens.
 an_unreachable_service_is_retried_then_exhausted(Config) ->

@@ -105,6 +105,8 @@ are headers; for RabbitMQ, the destination is an exchange and the group the rout
     in_flight := non_neg_integer(),
     oldest_ms := non_neg_integer(),
     batch_limit := pos_integer(),
+    %% How many seconds the receiver's clock is ahead, where that matters; else 0.
+    clock_offset_s := integer(),
     %% Of the connection that a target keeps; none for a target without one.
     connection := none | down | up | blocked,
     connections_opened := non_neg_integer(),

@@ -205,6 +205,7 @@ tell(Previous, Report, Fields, All) ->
     log_drops(Counts, Report, Fields),
     log_retries(Counts, Report, Fields),
     log_batching(Previous, Report, Fields),
+    log_clock(Previous, Report, Fields),
     report_connection(Previous, Report, Labels).
 
 -spec counts(event_pusher:report(), event_pusher:report()) -> #{atom() => non_neg_integer()}.
@@ -271,9 +272,20 @@ log_retries(#{retried := Count}, #{last_retried := Cause}, Fields) ->
 
 log_batching(#{batch_limit := Before}, #{batch_limit := 1}, Fields) when Before > 1 ->
     ?LOG_NOTICE(Fields#{what => event_pusher_batching_off,
-                        text => <<"The endpoint has no PublishBatch, events go one by one">>});
+                        text => <<"The endpoint has no PublishBatch, events go one by one. "
+                                  "Batches are tried again in an hour">>});
 log_batching(_Previous, _Report, _Fields) ->
     ok.
+
+%% Once for each correction, which is of minutes at least; not when the clock has been set right.
+log_clock(#{clock_offset_s := Same}, #{clock_offset_s := Same}, _Fields) ->
+    ok;
+log_clock(_Previous, #{clock_offset_s := Ahead}, _Fields) when abs(Ahead) < 60 ->
+    ok;
+log_clock(_Previous, #{clock_offset_s := Ahead}, Fields) ->
+    ?LOG_WARNING(Fields#{what => event_pusher_clock, receiver_ahead_s => Ahead,
+                         text => <<"The clock of this machine is not that of the receiver. "
+                                   "Requests are signed for its time; set this clock right">>}).
 
 %% The connection that a pool keeps
 

@@ -264,6 +264,6 @@ report(Queue) ->
         event_pusher_push_queue:levels(Queue),
     Totals = maps:merge(event_pusher_push_queue:totals(Queue), Levels),
     Totals#{waiting => Waiting + Started, retried => 0, panics => 0, batch_limit => 1,
-            times_us => [], connection => none, connections_opened => 0, connections_lost => 0,
-            connections_failed => 0, connection_cause => undefined,
+            clock_offset_s => 0, times_us => [], connection => none, connections_opened => 0,
+            connections_lost => 0, connections_failed => 0, connection_cause => undefined,
             connection_refused => undefined, last_retried => undefined}.

@@ -1,12 +1,13 @@
 //! Counts what becomes of messages; told of every attempt and every outcome.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::link::LinkStatus;
 use crate::outcome::{DropReason, Outcome, Refusal};
+use crate::target::Target;
 
 /// How many delivery times one report holds at most.
 const SAMPLES: usize = 64;
@@ -24,6 +25,7 @@ pub struct Observer {
     retried: AtomicU64,
     panics: AtomicU64,
     batch_limit: AtomicUsize,
+    clock_offset: AtomicI64,
     samples: AtomicUsize,
     recent: Mutex<Recent>,
 }
@@ -77,6 +79,8 @@ pub struct Report {
     pub oldest: Option<Duration>,
     /// How many messages the target takes together at the moment.
     pub batch_limit: usize,
+    /// How many seconds the receiver's clock is ahead of ours, where that matters; else zero.
+    pub clock_offset: i64,
     /// The connection that the target keeps, if it keeps one.
     pub link: Option<LinkStatus>,
     /// How long deliveries took: up to 64 since the last report.
@@ -113,8 +117,10 @@ impl Observer {
         self.panics.fetch_add(1, Ordering::Release);
     }
 
-    pub(crate) fn batch_limit(&self, events: usize) {
-        self.batch_limit.store(events, Ordering::Release);
+    /// How the target stands at the moment.
+    pub(crate) fn target(&self, target: &impl Target) {
+        self.batch_limit.store(target.limits().events, Ordering::Release);
+        self.clock_offset.store(target.clock_offset(), Ordering::Release);
     }
 
     /// Counts the one outcome of a message that was accepted at `accepted` and whose last attempt
@@ -161,6 +167,7 @@ impl Observer {
             retried: self.retried.load(Ordering::Acquire),
             panics: self.panics.load(Ordering::Acquire),
             batch_limit: self.batch_limit.load(Ordering::Acquire),
+            clock_offset: self.clock_offset.load(Ordering::Acquire),
             ..Report::default()
         };
         // Acceptance is counted first and read last, so that no message seems to have ended

@@ -72,7 +72,7 @@ impl Pool {
             closed_at: OnceLock::new(),
             finished: Notify::new(),
         });
-        shared.observer.batch_limit(target.limits().events);
+        shared.observer.target(&target);
         let target = Arc::new(target);
         let mut workers = JoinSet::new();
         for _ in 0..count {
@@ -178,7 +178,7 @@ async fn work<T: Target>(target: Arc<T>, shared: Arc<Shared>) {
         let left = retry::deliver(&*target, limit.as_ref(), batch, backoff, observer).await;
         queue.give_back(left);
         queue.finish(&destination, &groups);
-        observer.batch_limit(target.limits().events);
+        observer.target(&*target);
     }
 }
 

@@ -19,6 +19,11 @@ pub trait Target: Send + Sync + 'static {
         BatchLimits::SINGLE
     }
 
+    /// How many seconds the receiver's clock is ahead of ours, where that matters; else zero.
+    fn clock_offset(&self) -> i64 {
+        0
+    }
+
     /// How many destinations should get by beside each other: none of them occupies more than its
     /// share of the workers, even if attempts at it do not end.
     fn destinations(&self) -> NonZeroUsize {

@@ -88,14 +88,62 @@ fn trusting(authority_pem: &str) -> ClientConfig {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_rejected_at_once() {
-    let server = strict_server();
+async fn what_has_to_be_mended_is_told_and_costs_one_request() {
+    let usual = Setup::default;
+    for (setup, topic, cause) in [
+        (
+            Setup { secret: "wrong", ..usual() },
+            "pm",
+            "403 SignatureDoesNotMatch: secret_access_key is not that of access_key_id",
+        ),
+        (
+            Setup { region: "eu-west-2", ..usual() },
+            "pm",
+            "403 SignatureDoesNotMatch: region is not that of sns_host",
+        ),
+        (
+            Setup { access_key_id: "AKIDOTHER", ..usual() },
+            "pm",
+            "403 InvalidClientTokenId: access_key_id is unknown, inactive or of another partition",
+        ),
+        (
+            usual(),
+            "other",
+            "404 NotFound: there is no topic arn:aws:sns:eu-west-1:123456789012:other",
+        ),
+    ] {
+        let server =
+            SnsServer::start(SnsConfig { topics: Some(vec!["pm".into()]), ..SnsConfig::default() });
+        let pool = pool(&server, setup);
+        pool.push(message(&server, topic, "body")).unwrap();
+        let report = settled(&pool).await;
+        assert_eq!((report.rejected, report.retried), (1, 0));
+        assert_eq!(report.last_rejected.as_deref(), Some(cause));
+        assert_eq!(server.stats().requests, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_corrected_and_costs_no_attempt() {
+    for clock_ahead in [1200, -1200] {
+        let server = SnsServer::start(SnsConfig { clock_ahead, ..SnsConfig::default() });
+        let pool = pool(&server, Setup { retries: 0, batching: false, ..Setup::default() });
+        for index in 0..5 {
+            pool.push(message(&server, "pm", &index.to_string())).unwrap();
+        }
+        let report = settled(&pool).await;
+        assert_eq!((report.delivered, report.retried), (5, 0));
+        assert!((report.clock_offset - clock_ahead).abs() <= 2, "{}", report.clock_offset);
+        assert_eq!(server.stats().requests, 6, "only the first one is signed again");
+    }
+}
+
+#[tokio::test]
+async fn a_signature_that_stays_wrong_is_made_twice_at_most() {
+    let server = SnsServer::start(SnsConfig { clock_ahead: 1200, ..SnsConfig::default() });
     let setup = Setup { secret: "wrong", ..Setup::default() };
-    let pool = pool(&server, setup);
-    pool.push(message(&server, "pm", "body")).unwrap();
-    let report = settled(&pool).await;
-    assert_eq!((report.rejected, report.retried), (1, 0));
-    assert_eq!(report.last_rejected.as_deref(), Some("403 SignatureDoesNotMatch"));
+    let (fates, requests) = fates(&server, setup).await;
+    assert_eq!((fates, requests), (REJECTED.0, 2));
 }
 
 #[tokio::test]
@@ -286,6 +334,26 @@ async fn an_endpoint_without_publish_batch_gets_single_messages_from_then_on() {
     assert_eq!((report.delivered, report.batch_limit), (31, 1));
     let batches = server.requests().iter().filter(|it| it.action == "PublishBatch").count();
     assert_eq!(batches, 1);
+}
+
+#[tokio::test]
+async fn a_page_of_a_balancer_is_retried_and_turns_no_batch_off() {
+    for page in [404, 405, 501, 400, 403] {
+        let server = strict_server();
+        server.script(vec![Fault::Pass, status(page, ""), status(page, "")]);
+        let pool = held_with(&server, Setup::default(), 20).await;
+        server.release();
+        let report = settled(&pool).await;
+        assert_eq!((report.delivered, report.rejected, report.batch_limit), (21, 0, 10), "{page}");
+    }
+    assert_eq!(always(status(404, "")).await, EXHAUSTED);
+}
+
+#[tokio::test]
+async fn a_redirect_and_a_limit_of_size_are_rejected_though_no_answers_of_sns() {
+    for code in [302, 413] {
+        assert_eq!(always(status(code, "")).await, REJECTED, "{code}");
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ pub(crate) fn stats<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
         (atoms::in_flight(), in_flight.encode(env)),
         (atoms::oldest_ms(), oldest.encode(env)),
         (atoms::batch_limit(), report.batch_limit.encode(env)),
+        (atoms::clock_offset_s(), report.clock_offset.encode(env)),
         (atoms::connection(), connection.encode(env)),
         (atoms::connections_opened(), opened.encode(env)),
         (atoms::connections_lost(), lost.encode(env)),

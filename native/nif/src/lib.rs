@@ -31,10 +31,10 @@ mod atoms {
         keyfile, versions, ciphers, server_name, default, disabled, options,
         // Reports.
         accepted, delivered, rejected, exhausted, waiting, refused_full, refused_closed, retried,
-        panics, queue_events, queue_bytes, in_flight, oldest_ms, batch_limit, connection, down, up,
-        blocked, connections_opened, connections_lost, connections_failed, connection_cause,
-        connection_refused, times_us, attempt_times_us, last_rejected, last_exhausted,
-        last_retried, undefined,
+        panics, queue_events, queue_bytes, in_flight, oldest_ms, batch_limit, clock_offset_s,
+        connection, down, up, blocked, connections_opened, connections_lost, connections_failed,
+        connection_cause, connection_refused, times_us, attempt_times_us, last_rejected,
+        last_exhausted, last_retried, undefined,
         // JSON.
         true_ = "true", false_ = "false", null,
     }

@@ -36,6 +36,8 @@ pub struct SnsConfig {
     pub verify: bool,
     /// Keep what was accepted, to be read as [`Received`].
     pub capture: bool,
+    /// How many seconds the service's clock is ahead.
+    pub clock_ahead: i64,
     /// How long every answer takes at least.
     pub delay: Duration,
     /// Threads that serve; one is plenty for tests.
@@ -104,6 +106,7 @@ impl Default for SnsConfig {
             tls: false,
             verify: true,
             capture: true,
+            clock_ahead: 0,
             delay: Duration::ZERO,
             threads: 1,
         }

@@ -4,11 +4,13 @@
 //! <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>
 
 mod answer;
+mod batching;
+mod clock;
 mod form;
+mod remedy;
 mod settings;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -19,7 +21,9 @@ use crate::message::Accepted;
 use crate::outcome::Failure;
 use crate::sigv4::Signer;
 use crate::target::{BatchLimits, Target};
-use answer::Refusal;
+use answer::{Page, Refusal};
+use batching::Batching;
+use clock::Clock;
 pub use settings::{SnsOptions, SnsSettings};
 
 /// The most that the body and the attributes of one message, or of all messages of one batch,
@@ -35,7 +39,8 @@ pub struct SnsTarget {
     client: HttpClient,
     signer: Signer,
     endpoint: Url,
-    batching: AtomicBool,
+    batching: Batching,
+    clock: Clock,
     /// Tells the messages of this target from those of any other one, for deduplication.
     origin: u64,
 }
@@ -52,7 +57,8 @@ impl SnsTarget {
             client: HttpClient::new(&settings.endpoint, None, client),
             signer: settings.signer,
             endpoint: settings.endpoint,
-            batching: AtomicBool::new(settings.batching),
+            batching: Batching::new(settings.batching),
+            clock: Clock::default(),
             origin: fastrand::u64(..),
         }
     }
@@ -62,22 +68,23 @@ impl SnsTarget {
             return Err(Failure::permanent("message is larger than 256 KiB"));
         }
         let body = form::publish(accepted, self.origin);
-        self.request(body, answer::published).await?.map_err(Refusal::into_failure)
+        let topic = &accepted.message.destination;
+        self.request(body, answer::published).await?.map_err(|refusal| refusal.into_failure(topic))
     }
 
     async fn publish_batch(&self, batch: &[Accepted]) -> Vec<Result<(), Failure>> {
         let body = form::publish_batch(batch, self.origin);
-        let count = batch.len();
-        match self.request(body, |text| answer::batch_published(text, count)).await {
+        let (count, topic) = (batch.len(), &batch[0].message.destination);
+        match self.request(body, |text| answer::batch_published(text, count, topic)).await {
             Ok(Ok(results)) => results,
-            Ok(Err(refusal)) if refusal.is_permanent() => {
+            Ok(Err(refusal)) if refusal.is_permanent() || refusal.may_be_of_the_action() => {
                 if refusal.names_unknown_action() {
-                    self.batching.store(false, Ordering::Relaxed);
+                    self.batching.pause(Instant::now());
                 }
                 // One message can be what the whole request was refused for.
                 self.publish_each(batch).await
             }
-            Ok(Err(refusal)) => vec![Err(refusal.into_failure()); count],
+            Ok(Err(refusal)) => vec![Err(refusal.into_failure(topic)); count],
             Err(failure) => vec![Err(failure); count],
         }
     }
@@ -90,33 +97,52 @@ impl SnsTarget {
         results
     }
 
-    /// Signs and posts a form and reads the answer. The signature is made here, for each attempt,
-    /// because it is only good for some minutes.
+    /// Posts a form and reads the answer. If the service refuses the signature for its time, it is
+    /// made once more: the service has not looked at the message yet, so that is no new attempt.
     async fn request<T>(&self, form: String, read: impl FnOnce(&str) -> Option<T>) -> Answer<T> {
+        let form = Bytes::from(form);
+        let signed = self.clock.now();
+        let mut page = self.post(form.clone(), signed).await?;
+        if page.refused_signature().is_some_and(|date| self.clock.correct(signed, date)) {
+            page = self.post(form, self.clock.now()).await?;
+        }
+        match page.into_refusal() {
+            Ok(text) => {
+                read(&text).map(Ok).ok_or(Failure::transient("answer is not what SNS answers"))
+            }
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// Signs and posts a form. The signature is made here, for each attempt, because it is only
+    /// good for some minutes.
+    async fn post(&self, form: Bytes, now: SystemTime) -> Result<Page, Failure> {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(form::CONTENT_TYPE));
         self.signer
-            .sign_post(self.endpoint.as_str(), &mut headers, form.as_bytes(), SystemTime::now())
+            .sign_post(self.endpoint.as_str(), &mut headers, &form, now)
             .map_err(|error| Failure::permanent(format!("cannot be signed: {error}")))?;
-        let answer = self.client.post(headers, Bytes::from(form)).await?;
-        let text = text(answer.body);
-        if answer.status.is_success() {
-            read(&text?).map(Ok).ok_or(Failure::transient("answer is not what SNS answers"))
-        } else {
-            // Its status counts, whether or not the text can be read.
-            let text = text.unwrap_or_default();
-            Ok(Err(Refusal::read(answer.status, &answer.headers, &text)))
-        }
+        let answer = self.client.post(headers, form).await?;
+        let text = match text(answer.body) {
+            Err(failure) if answer.status.is_success() => return Err(failure),
+            // Without success the status counts, whether or not the text can be read.
+            text => text.unwrap_or_default(),
+        };
+        Ok(Page { status: answer.status, headers: answer.headers, text })
     }
 }
 
 impl Target for SnsTarget {
     fn limits(&self) -> BatchLimits {
-        if self.batching.load(Ordering::Relaxed) {
+        if self.batching.is_on(Instant::now()) {
             BatchLimits { events: BATCH_LIMIT, bytes: WEIGHT_LIMIT, per_group: 1 }
         } else {
             BatchLimits::SINGLE
         }
+    }
+
+    fn clock_offset(&self) -> i64 {
+        self.clock.ahead()
     }
 
     async fn deliver(&self, batch: &[Accepted]) -> Vec<Result<(), Failure>> {

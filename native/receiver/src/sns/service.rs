@@ -2,12 +2,16 @@
 
 use std::{
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::{HeaderMap, Request, Response, body::Incoming, header::CONTENT_TYPE};
+use hyper::{
+    HeaderMap, Request, Response,
+    body::Incoming,
+    header::{CONTENT_TYPE, DATE, HeaderValue},
+};
 
 use super::{
     Action, Received, SnsConfig, answer, batch,
@@ -53,6 +57,12 @@ impl Service {
         }
     }
 
+    fn now(&self) -> SystemTime {
+        let ahead = self.config.clock_ahead;
+        let distance = Duration::from_secs(ahead.unsigned_abs());
+        if ahead < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance }
+    }
+
     fn is_sink(&self) -> bool {
         !self.config.verify && !self.config.capture
     }
@@ -89,7 +99,7 @@ impl Service {
             return Err(Refusal::malformed("Content-Type is not a form"));
         }
         if self.config.verify {
-            self.verifier.verify(path, headers, body, SystemTime::now())?;
+            self.verifier.verify(path, headers, body, self.now())?;
         }
         let form = Form::parse(body)?;
         if form.get("Version") != Some("2010-03-31") {
@@ -192,7 +202,8 @@ impl Handler for Service {
             self.stage.journal.record(connection.id, action, ids, fault.clone())
         };
         let number = visit.number;
-        self.stage
+        let mut response = self
+            .stage
             .answer(
                 visit,
                 &fault,
@@ -202,7 +213,10 @@ impl Handler for Service {
                     answer::refused(&refusal, number).into()
                 },
             )
-            .await
+            .await?;
+        let date = HeaderValue::from_str(&httpdate::fmt_http_date(self.now()));
+        response.headers_mut().insert(DATE, date.expect("a date is visible ASCII"));
+        Ok(response)
     }
 }
 

@@ -17,6 +17,9 @@ use super::refusal::Refusal;
 /// A signature is good for so long, before and after its date.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 
+/// The words of the real service.
+const OTHER_REGION: &str = "Credential should be scoped to a valid region.";
+
 /// Who may sign, and for which region.
 #[derive(Clone, Debug)]
 pub(crate) struct Verifier {
@@ -46,12 +49,18 @@ impl Verifier {
         };
         let date = text(headers, "x-amz-date")?;
         let time = parse_date(date).ok_or_else(incomplete)?;
-        if scope != format!("{}/{}/sns/aws4_request", &date[..8], self.region) {
-            return Err(Refusal::bad_signature("Credential is scoped to another date or region"));
+        let day = scope.strip_suffix(&format!("/{}/sns/aws4_request", self.region));
+        if day.ok_or_else(|| Refusal::bad_signature(OTHER_REGION))? != &date[..8] {
+            return Err(Refusal::bad_signature(
+                "Date in Credential scope is not that of x-amz-date",
+            ));
         }
-        let age = now.duration_since(time).unwrap_or_else(|ahead| ahead.duration());
+        let (age, complaint) = match now.duration_since(time) {
+            Ok(age) => (age, "Signature expired"),
+            Err(ahead) => (ahead.duration(), "Signature not yet current"),
+        };
         if age > WINDOW {
-            return Err(Refusal::bad_signature("Signature expired"));
+            return Err(Refusal::bad_signature(complaint));
         }
         let mut names = signed_headers.split(';');
         if !["host", "x-amz-date"].iter().all(|name| names.clone().any(|it| it == *name)) {

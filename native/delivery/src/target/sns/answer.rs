@@ -2,11 +2,14 @@
 //!
 //! <https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html>
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{DATE, HeaderMap};
 use roxmltree::{Document, Node};
 
+use super::remedy::remedy;
 use crate::outcome::Failure;
 use crate::retry_after::retry_after;
 
@@ -41,15 +44,42 @@ const UNKNOWN_ACTION: &[&str] = &[
     "UnsupportedOperation",
 ];
 
+/// Codes of a signature that is refused, maybe for its time.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
+const BAD_SIGNATURE: &[&str] = &[
+    "AuthFailure",
+    "InvalidSignatureException",
+    "RequestExpired",
+    "RequestInTheFuture",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+];
+
 /// The longest error code that is shown to an operator.
 const CODE_LIMIT: usize = 64;
+
+/// A whole answer, as it came.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
 
 /// An answer other than success.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
-    code: Option<String>,
+    /// What SNS answers has one. What has none was written by something on the way to SNS.
+    error: Option<ServiceError>,
     retry_after: Option<Duration>,
+}
+
+/// What went wrong, in the words of SNS.
+struct ServiceError {
+    code: String,
+    /// Not to be shown: it may repeat content.
+    message: String,
 }
 
 /// Whether the answer to `Publish` confirms the message: it names the message's new id.
@@ -60,19 +90,23 @@ pub(super) fn published(text: &str) -> Option<()> {
 
 /// The result of each of `count` entries in the answer to `PublishBatch`. An answer that lacks an
 /// entry, or has one twice, is no answer.
-pub(super) fn batch_published(text: &str, count: usize) -> Option<Vec<Result<(), Failure>>> {
+pub(super) fn batch_published(
+    text: &str,
+    count: usize,
+    topic: &str,
+) -> Option<Vec<Result<(), Failure>>> {
     let document = Document::parse(text).ok()?;
     let mut results = vec![None; count];
     for list in document.descendants().filter(Node::is_element) {
-        let result: fn(Node<'_, '_>) -> Option<Result<(), Failure>> = match list.tag_name().name() {
-            "Successful" => |entry| message_id(entry).then_some(Ok(())),
-            "Failed" => |entry| Some(Err(entry_failure(entry))),
+        let result = match list.tag_name().name() {
+            "Successful" => |entry, _: &str| message_id(entry).then_some(Ok(())),
+            "Failed" => |entry, topic: &str| Some(Err(entry_failure(entry, topic))),
             _ => continue,
         };
         for entry in list.children().filter(Node::is_element) {
             let index: usize = child_text(entry, "Id")?.parse().ok()?;
             let slot = results.get_mut(index)?;
-            if slot.replace(result(entry)?).is_some() {
+            if slot.replace(result(entry, topic)?).is_some() {
                 return None;
             }
         }
@@ -85,13 +119,14 @@ fn message_id(node: Node<'_, '_>) -> bool {
     id.and_then(|id| id.text()).is_some_and(|id| !id.trim().is_empty())
 }
 
-fn entry_failure(entry: Node<'_, '_>) -> Failure {
-    let code = child_text(entry, "Code").map_or_else(|| "no code".to_owned(), shown);
+fn entry_failure(entry: Node<'_, '_>, topic: &str) -> Failure {
     let senders_fault = child_text(entry, "SenderFault") == Some("true");
-    if senders_fault && !is_transient_code(&code) {
-        Failure::permanent(code)
+    let error = ServiceError::read(entry);
+    let told = error.as_ref().map_or_else(|| "no code".to_owned(), |error| error.told(topic));
+    if senders_fault && !error.is_some_and(|error| error.is_transient()) {
+        Failure::permanent(told)
     } else {
-        Failure::transient(code)
+        Failure::transient(told)
     }
 }
 
@@ -99,10 +134,6 @@ fn entry_failure(entry: Node<'_, '_>) -> Failure {
 fn shown(code: &str) -> String {
     let plain = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_');
     code.chars().filter(plain).take(CODE_LIMIT).collect()
-}
-
-fn is_transient_code(code: &str) -> bool {
-    THROTTLING.contains(&code) || SERVICE_FAULTS.contains(&code)
 }
 
 fn child_text<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
@@ -114,41 +145,100 @@ fn is_named(node: Node<'_, '_>, name: &str) -> bool {
     node.is_element() && node.tag_name().name() == name
 }
 
+// === impl Page ===
+
+impl Page {
+    /// The text, or why the service refuses.
+    pub(super) fn into_refusal(self) -> Result<String, Refusal> {
+        if self.status.is_success() { Ok(self.text) } else { Err(self.refusal()) }
+    }
+
+    /// The service's date, where it refuses the signature.
+    pub(super) fn refused_signature(&self) -> Option<SystemTime> {
+        if self.status.is_success() {
+            return None;
+        }
+        let error = self.refusal().error?;
+        let date = self.headers.get(DATE)?.to_str().ok()?;
+        let date = httpdate::parse_http_date(date.trim()).ok()?;
+        BAD_SIGNATURE.contains(&error.code.as_str()).then_some(date)
+    }
+
+    fn refusal(&self) -> Refusal {
+        Refusal::read(self.status, &self.headers, &self.text)
+    }
+}
+
+// === impl ServiceError ===
+
+impl ServiceError {
+    /// The one that has its code among the children of the node.
+    fn read(node: Node<'_, '_>) -> Option<Self> {
+        let code = shown(child_text(node, "Code")?);
+        let message = child_text(node, "Message").unwrap_or_default().to_owned();
+        (!code.is_empty()).then_some(Self { code, message })
+    }
+
+    fn is_transient(&self) -> bool {
+        let code = self.code.as_str();
+        THROTTLING.contains(&code) || SERVICE_FAULTS.contains(&code)
+    }
+
+    /// The code, and what to mend if that is known.
+    fn told(&self, topic: &str) -> String {
+        match remedy(&self.code, &self.message, topic) {
+            Some(remedy) => format!("{}: {remedy}", self.code),
+            None => self.code.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ServiceError").field(&self.code).finish()
+    }
+}
+
 // === impl Refusal ===
 
 impl Refusal {
     pub(super) fn read(status: StatusCode, headers: &HeaderMap, text: &str) -> Self {
         let document = Document::parse(text).ok();
-        let code = document.as_ref().and_then(|document| {
-            let mut nodes = document.descendants();
-            nodes.find(|node| is_named(*node, "Code"))?.text().map(|code| shown(code.trim()))
-        });
-        Self { status, code, retry_after: retry_after(headers, SystemTime::now()) }
+        let error = document
+            .as_ref()
+            .and_then(|document| document.descendants().find_map(ServiceError::read));
+        Self { status, error, retry_after: retry_after(headers, SystemTime::now()) }
     }
 
+    /// What SNS refuses once, it refuses again, unless it says otherwise. A page of something else,
+    /// as of a balancer whose services are away, is another matter; but a redirect and a limit of
+    /// size stay.
     pub(super) fn is_permanent(&self) -> bool {
-        if self.code.as_deref().is_some_and(is_transient_code) {
-            return false;
-        }
-        match self.status.as_u16() {
-            408 | 429 => false,
-            501 => true,
-            status => status < 500,
+        match (self.status.as_u16(), &self.error) {
+            (_, Some(error)) if error.is_transient() => false,
+            (408 | 429, _) => false,
+            (501, Some(_)) => true,
+            (300..=399 | 413, None) => true,
+            (status, error) => status < 500 && error.is_some(),
         }
     }
 
-    /// Whether the service does not know the action. One that is not SNS may say so by status.
+    /// Whether the service says that it does not know the action.
     pub(super) fn names_unknown_action(&self) -> bool {
-        match self.code.as_deref() {
-            Some(code) => UNKNOWN_ACTION.contains(&code),
-            None => matches!(self.status.as_u16(), 404 | 405 | 501),
-        }
+        self.error.as_ref().is_some_and(|error| UNKNOWN_ACTION.contains(&error.code.as_str()))
     }
 
-    pub(super) fn into_failure(self) -> Failure {
+    /// Whether another action might be known: a service that is not SNS may say so by status.
+    pub(super) fn may_be_of_the_action(&self) -> bool {
+        self.error.is_none() && matches!(self.status.as_u16(), 404 | 405 | 501)
+    }
+
+    /// As the end or the retry of a message to this topic.
+    pub(super) fn into_failure(self, topic: &str) -> Failure {
         let status = self.status.as_u16();
-        let detail = match &self.code {
-            Some(code) => format!("{status} {code}"),
+        let detail = match &self.error {
+            Some(error) => format!("{status} {}", error.told(topic)),
+            None if status < 500 => format!("{status}, which is no answer of SNS"),
             None => status.to_string(),
         };
         if self.is_permanent() {

@@ -1,3 +1,5 @@
+use http::HeaderValue;
+
 use super::*;
 
 const SUCCESS: &str = r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">
@@ -30,11 +32,15 @@ fn statuses_and_codes_are_told_apart_as_documented() {
         (404, "NotFound", true),
         (408, "", false),
         (413, "", true),
+        (400, "", false),
+        (403, "", false),
+        (404, "", false),
         (429, "Throttled", false),
         (429, "", false),
         (500, "InternalFailure", false),
         (500, "", false),
-        (501, "", true),
+        (501, "", false),
+        (501, "NotImplemented", true),
         (502, "", false),
         (503, "ServiceUnavailable", false),
         (504, "", false),
@@ -49,18 +55,24 @@ fn statuses_and_codes_are_told_apart_as_documented() {
 fn a_failure_tells_status_and_code_but_no_text_of_the_answer() {
     let text = "<E><Error><Code>Invalid&lt;Parameter</Code><Message>secret</Message></Error></E>";
     let refusal = Refusal::read(StatusCode::BAD_REQUEST, &HeaderMap::new(), text);
-    assert_eq!(refusal.into_failure(), Failure::permanent("400 InvalidParameter"));
+    assert_eq!(refusal.into_failure("topic"), Failure::permanent("400 InvalidParameter"));
     let broken = Refusal::read(StatusCode::BAD_GATEWAY, &HeaderMap::new(), "<html>secret");
-    assert_eq!(broken.into_failure(), Failure::transient("502"));
+    assert_eq!(broken.into_failure("topic"), Failure::transient("502"));
+    let page = Refusal::read(StatusCode::NOT_FOUND, &HeaderMap::new(), "<html>secret</html>");
+    assert_eq!(page.into_failure("topic"), Failure::transient("404, which is no answer of SNS"));
 }
 
 #[test]
 fn an_unknown_action_is_told_from_other_refusals() {
     assert!(refusal(400, "InvalidAction").names_unknown_action());
-    assert!(refusal(501, "").names_unknown_action());
-    assert!(refusal(404, "").names_unknown_action());
     assert!(!refusal(404, "NotFound").names_unknown_action());
     assert!(!refusal(400, "InvalidParameter").names_unknown_action());
+    for status in [404, 405, 501] {
+        assert!(!refusal(status, "").names_unknown_action(), "{status}");
+        assert!(refusal(status, "").may_be_of_the_action(), "{status}");
+    }
+    assert!(!refusal(400, "").may_be_of_the_action());
+    assert!(!refusal(404, "NotFound").may_be_of_the_action());
 }
 
 #[test]
@@ -82,10 +94,35 @@ fn each_entry_of_a_batch_has_its_own_result() {
         Err(Failure::transient("InternalError")),
         Err(Failure::transient("Throttled")),
     ];
-    assert_eq!(batch_published(text, 5), Some(wanted));
-    assert_eq!(batch_published(text, 6), None, "one entry is missing");
-    assert_eq!(batch_published(text, 4), None, "one entry too many");
-    assert_eq!(batch_published(&text.replace("<Id>2", "<Id>0"), 5), None, "one entry twice");
-    assert_eq!(batch_published(&text.replace("<Id>2", "<Id>x"), 5), None, "an id of nobody");
-    assert_eq!(batch_published("not XML", 5), None);
+    assert_eq!(batch_published(text, 5, "topic"), Some(wanted));
+    assert_eq!(batch_published(text, 6, "topic"), None, "one entry is missing");
+    assert_eq!(batch_published(text, 4, "topic"), None, "one entry too many");
+    assert_eq!(
+        batch_published(&text.replace("<Id>2", "<Id>0"), 5, "topic"),
+        None,
+        "one entry twice"
+    );
+    assert_eq!(
+        batch_published(&text.replace("<Id>2", "<Id>x"), 5, "topic"),
+        None,
+        "an id of nobody"
+    );
+    assert_eq!(batch_published("not XML", 5, "topic"), None);
+}
+
+#[test]
+fn the_date_of_a_refused_signature_is_read() {
+    let page = |status: StatusCode, code: &str, date: &'static str| {
+        let text = format!("<E><Error><Code>{code}</Code></Error></E>");
+        let headers = HeaderMap::from_iter([(DATE, HeaderValue::from_static(date))]);
+        Page { status, headers, text }.refused_signature()
+    };
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    for code in ["SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed"] {
+        assert_eq!(page(StatusCode::FORBIDDEN, code, date), Some(at), "{code}");
+    }
+    assert_eq!(page(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", "soon"), None);
+    assert_eq!(page(StatusCode::FORBIDDEN, "AuthorizationError", date), None);
+    assert_eq!(page(StatusCode::OK, "SignatureDoesNotMatch", date), None);
 }
