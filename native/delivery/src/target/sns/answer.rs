@@ -45,7 +45,7 @@ const UNKNOWN_ACTION: &[&str] = &[
 ];
 
 /// Codes of a signature that is refused, maybe for its time.
-/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
+/// <https://aws.amazon.com/blogs/developer/clock-skew-correction/>
 const BAD_SIGNATURE: &[&str] = &[
     "AuthFailure",
     "InvalidSignatureException",

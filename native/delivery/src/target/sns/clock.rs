@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// A signature that was made at least this far off the service's time may be refused for it. The
-/// services allow 5 to 15 minutes; AWS's own clients correct what is more than 4.
+/// services allow 5 to 15 minutes; clients of AWS correct what is more than 4.
 const TOLERANCE: Duration = Duration::from_secs(240);
 
 /// Corrections that are closer to each other are the same.
