@@ -15,6 +15,7 @@
          handlers_may_say_how_they_retry/1, handlers_may_choose_the_version_of_http/1,
          absent_exchanges_of_rabbit_stay_absent/1,
          rabbit_may_have_its_own_connection/1,
+         texts_beyond_ascii_arrive_as_they_were_written/1,
          each_bad_value_of_http_and_rabbit_is_named/1,
          the_old_spelling_of_every_backend_is_accepted_with_a_warning/1,
          both_spellings_of_one_backend_are_a_clear_error/1,
@@ -162,6 +163,16 @@ rabbit_may_have_its_own_connection(Config) ->
                         "virtual_host = \"v\"", "confirms_enabled = true",
                         "reconnect = {attempts = 3, delay = 500}",
                         "tls.verify_mode = \"none\""])).
+
+%% Confirms it for options of type string, whose characters are bytes of the file.
+texts_beyond_ascii_arrive_as_they_were_written(Config) ->
+    Text = <<"schlüssel für 東京"/utf8>>,
+    Toml = ["[modules.mod_event_pusher.rabbit.connection.tls]\npassword = \"", Text,
+            "\"\nserver_name_indication.host = \"", <<"bücher.example"/utf8>>, "\""],
+    #{connection := Connection} = module_opts(mod_event_pusher_rabbit, Toml, Config),
+    ?assertMatch(#{password := Text, server_name := <<"bücher.example"/utf8>>},
+                 event_pusher_outgoing:tls(true, Connection)),
+    ?assertEqual(<<"für"/utf8>>, event_pusher_config:text("für")).
 
 %% Confirms types and ranges of the keys that are ours.
 each_bad_value_of_http_and_rabbit_is_named(Config) ->

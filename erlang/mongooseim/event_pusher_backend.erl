@@ -98,10 +98,10 @@ queue_spec() ->
                                                          validate = non_negative}}}.
 
 %% Not in the spec: existing configurations keep the very options that they have today. The server's
-%% own callers give a change of modules 5 seconds; with the close of a connection, a stop takes 2.
+%% own callers give a change of modules 5 seconds, in which all four backends may have to stop.
 -spec queue_opts(gen_mod:module_opts()) -> queue_opts().
 queue_opts(Opts) ->
-    Defaults = #{max_events => 100000, max_bytes => 64 * 1024 * 1024, drain_timeout_ms => 1500},
+    Defaults = #{max_events => 100000, max_bytes => 64 * 1024 * 1024, drain_timeout_ms => 1000},
     maps:merge(Defaults, maps:get(queue, Opts, #{})).
 
 %% Pools

@@ -28,4 +28,4 @@ cause({connection, Cause}) -> Cause;
 cause({options, _Complaints}) -> "not tried, as its options cannot be used".
 
 result(#{host := Host, port := Port, tls := Tls}) ->
-    event_pusher:try_tls(unicode:characters_to_binary(Host), Port, Tls, ?PATIENCE_MS).
+    event_pusher:try_tls(event_pusher_config:text(Host), Port, Tls, ?PATIENCE_MS).

@@ -34,7 +34,7 @@ tls(false, _ConnOpts) ->
     none;
 tls(true, ConnOpts) ->
     Tls = maps:get(tls, ConnOpts, #{}),
-    Files = [{Key, text(maps:get(Key, Tls))}
+    Files = [{Key, event_pusher_config:text(maps:get(Key, Tls))}
              || Key <- [cacertfile, certfile, keyfile, password, ciphers], is_map_key(Key, Tls)],
     (maps:from_list(Files))#{
         verify_mode => maps:get(verify_mode, Tls, peer),
@@ -59,9 +59,5 @@ warn_unverified(Labels, #{verify_mode := Mode, disconnect_on_failure := Strict,
 
 -spec server_name(map()) -> default | disabled | binary().
 server_name(#{enabled := false}) -> disabled;
-server_name(#{host := Host}) -> text(Host);
+server_name(#{host := Host}) -> event_pusher_config:text(Host);
 server_name(_Default) -> default.
-
--spec text(string()) -> binary().
-text(String) ->
-    unicode:characters_to_binary(String).

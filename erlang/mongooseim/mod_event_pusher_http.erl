@@ -224,7 +224,7 @@ pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Opts, Handlers) -
     #{path := Path, callback_module := Callbacks} = Handler,
     Tls = event_pusher_outgoing:tls(is_https(Host), ConnOpts),
     Target = #{target => http,
-               host => unicode:characters_to_binary(Host),
+               host => event_pusher_config:text(Host),
                path_prefix => Prefix,
                path => Path,
                tls => Tls,

@@ -289,4 +289,4 @@ user_guid(Plugin, User) ->
 
 -spec to_binary(string()) -> binary().
 to_binary(String) ->
-    unicode:characters_to_binary(String).
+    event_pusher_config:text(String).
