@@ -16,6 +16,7 @@ answer per command, in order:
     publish EXCHANGE ROUTING_KEY BODY           -> ok | refused      a persistent message, confirmed or not
     await_consumers                             -> ok       when every queue of `bind` is bound and consumed again
     declare EXCHANGE TYPE DURABLE               -> ok
+    declare_with EXCHANGE TYPE DURABLE WHAT     -> ok       WHAT is auto_delete, internal or alternate (an argument)
     delete EXCHANGE                             -> ok
     await_exchange EXCHANGE                     -> ok       when it exists
     exchanges                                   -> #{Name => #{type, durable}}      without those of the broker itself
@@ -24,9 +25,12 @@ answer per command, in order:
                                                          of `ready` has its password and permissions again
     block | unblock                             -> ok       an alarm: memory is short, who publishes must wait
     max_message_size BYTES                      -> ok       the largest message, for channels opened from now on
+    channel_max NUMBER                          -> ok       of channels on one connection, for those opened from now on
     add_user NAME PASSWORD                      -> ok       who may do nothing until he has permissions
     password USER PASSWORD                      -> ok
     permissions USER VHOST CONFIGURE WRITE READ -> ok       three patterns of names
+    topic_permissions USER EXCHANGE WRITE       -> ok       a pattern of routing keys
+    max_channels USER NUMBER                    -> ok       of channels on all connections of the user
     add_vhost NAME                              -> ok
     connections USER                            -> Number   of open ones
     close_connections USER                      -> Number   of those that the broker closed
@@ -40,6 +44,7 @@ virtual host of `ready`, or for the one named by a further word. Consumers have 
 
 import argparse
 import contextlib
+import json
 import logging
 import os
 import threading
@@ -53,13 +58,14 @@ from erlang_term import Atom, Text, atoms, term
 from rabbit_broker import Broker
 
 USER, VHOST = "event-pusher", "/"
-MAX_MESSAGE_SIZE = 128 * 1024 * 1024  # the default of the broker
+MAX_MESSAGE_SIZE, CHANNEL_MAX = 128 * 1024 * 1024, 2047  # the defaults of the broker
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 30
 COMMANDS = set(
-    "bind bind_full purge unbind publish await_consumers declare delete await_exchange exchanges restart kill down up "
-    "reset block unblock max_message_size add_user password permissions add_vhost connections close_connections".split()
+    "bind bind_full purge unbind publish await_consumers declare declare_with delete await_exchange exchanges restart "
+    "kill down up reset block unblock max_message_size channel_max add_user password permissions topic_permissions "
+    "max_channels add_vhost connections close_connections".split()
 )
 
 
@@ -166,9 +172,13 @@ class Service:
         for consumer in self.consumers.values():
             consumer.wait(max(0, deadline - time.monotonic()))
 
-    def declare(self, exchange, kind, durable, vhost=VHOST):
+    def declare(self, exchange, kind, durable, vhost=VHOST, **more):
         with self._channel(vhost) as channel:
-            channel.exchange_declare(exchange, kind, durable=durable == "true")
+            channel.exchange_declare(exchange, kind, durable=durable == "true", **more)
+
+    def declare_with(self, exchange, kind, durable, what, vhost=VHOST):
+        alternate = {"arguments": {"alternate-exchange": "amq.fanout"}}
+        self.declare(exchange, kind, durable, vhost, **(alternate if what == "alternate" else {what: True}))
 
     def delete(self, exchange, vhost=VHOST):
         with self._channel(vhost) as channel:
@@ -206,6 +216,7 @@ class Service:
         self.up()
         self.unblock()
         self.max_message_size(MAX_MESSAGE_SIZE)
+        self.channel_max(CHANNEL_MAX)
         for queue in list(self.queues):
             self.unbind(queue)
         self._admit_user()
@@ -225,6 +236,10 @@ class Service:
         """For channels that are opened from now on."""
         self._ask(f"ok = application:set_env(rabbit, max_message_size, {int(size)})")
 
+    def channel_max(self, number):
+        """For connections that are opened from now on."""
+        self._ask(f"ok = application:set_env(rabbit, channel_max, {int(number)})")
+
     def add_user(self, name, password):
         self._ask(f"ok = rabbit_auth_backend_internal:add_user({term(name)}, {term(password)}, <<>>)")
 
@@ -234,6 +249,14 @@ class Service:
     def permissions(self, user, vhost, configure, write, read):
         words = ", ".join(map(term, [user, vhost, configure, write, read, ""]))
         self._ask(f"ok = rabbit_auth_backend_internal:set_permissions({words})")
+
+    def topic_permissions(self, user, exchange, write, vhost=VHOST):
+        words = ", ".join(map(term, [user, vhost, exchange, write, ".*", ""]))
+        self._ask(f"ok = rabbit_auth_backend_internal:set_topic_permissions({words})")
+
+    def max_channels(self, user, number):
+        limits = json.dumps({"max-channels": int(number)})
+        self._ask(f"ok = rabbit_auth_backend_internal:set_user_limits({term(user)}, {term(limits)}, <<>>)")
 
     def add_vhost(self, name):
         self._ask(f"ok = rabbit_vhost:add({term(name)}, <<>>)")

@@ -7,7 +7,16 @@ import time
 import unittest
 
 import pika
-from pika.exceptions import AMQPConnectionError, AMQPError, ConnectionClosed, NackError, ProbableAuthenticationError
+from pika.exceptions import (
+    AMQPConnectionError,
+    AMQPError,
+    ChannelClosedByBroker,
+    ConnectionClosed,
+    ConnectionClosedByBroker,
+    NackError,
+    NoFreeChannels,
+    ProbableAuthenticationError,
+)
 
 from rabbit_broker import Broker
 from rabbit_service import USER, VHOST, Service, command
@@ -147,6 +156,37 @@ class RabbitService(unittest.TestCase):
         self.assertEqual("0", self.tell("connections", USER))
         self.publisher().basic_publish("chat", "key", b"hello")
         self.assertEqual(b"hello", self.arrival()["body"])
+
+    def test_a_user_may_use_some_topics_and_channels_only(self):
+        self.tell("add_user", "topical", "secret")
+        self.tell("permissions", "topical", "/", ".*", ".*", ".*")
+        self.tell("topic_permissions", "topical", "chat", "^good")
+        self.tell("max_channels", "topical", "2")
+        self.tell("declare", "chat", "topic", "true")
+        connection = self.connect(user="topical", password="secret")
+        channel, another = connection.channel(), connection.channel()
+        another.confirm_delivery()
+        another.basic_publish("chat", "good.1", b"")
+        channel.confirm_delivery()
+        with self.assertRaisesRegex(ChannelClosedByBroker, "access to topic 'bad.1' in exchange 'chat'"):
+            channel.basic_publish("chat", "bad.1", b"")
+        third = connection.channel()
+        self.assertTrue(third.is_open)
+        with self.assertRaisesRegex(ConnectionClosedByBroker, "reached the maximum allowed"):
+            connection.channel()
+
+    def test_a_connection_has_as_many_channels_as_the_broker_says(self):
+        self.tell("channel_max", "1")
+        connection = self.connect()
+        connection.channel()
+        with self.assertRaises(NoFreeChannels):
+            connection.channel()
+
+    def test_an_exchange_has_what_it_was_declared_with(self):
+        for what in ("auto_delete", "internal", "alternate"):
+            self.tell("declare_with", what, "topic", "true", what)
+            with self.assertRaisesRegex(ChannelClosedByBroker, "PRECONDITION_FAILED"):
+                self.connect().channel().exchange_declare(what, "topic", durable=True)
 
     def test_a_wrong_command_is_an_error_and_nothing_else(self):
         for words in ["unknown"], ["bind"], ["purge", "none"], ["delete", "x", "no vhost"], ["add_user", USER, "x"]:

@@ -3,10 +3,11 @@
 
 -export([start/0, start/1, stop/1, info/1]).
 -export([bind/5, bind_full/4, purge/2, unbind/2, publish/4, await_consumers/1]).
--export([declare/4, delete/2, await_exchange/2, exchanges/1, exchanges/2]).
+-export([declare/4, declare/5, delete/2, await_exchange/2, exchanges/1, exchanges/2]).
 -export([restart/1, kill/1, down/1, up/1, reset/1, block/1, unblock/1]).
--export([max_message_size/2]).
--export([add_user/3, password/3, permissions/6, add_vhost/2, connections/2, close_connections/2]).
+-export([max_message_size/2, channel_max/2]).
+-export([add_user/3, password/3, permissions/6, topic_permissions/4, max_channels/3, add_vhost/2]).
+-export([connections/2, close_connections/2]).
 -export([await_message/2, await_messages/3, flush/1]).
 -export_type([options/0, info/0, exchange/0, message/0]).
 
@@ -82,6 +83,14 @@ await_consumers(Service) ->
 declare(Service, Exchange, Type, Durable) ->
     in(Service, Exchange, fun(Name) -> ["declare", Name, atom_to_list(Type), Durable] end).
 
+%% With something that no configuration of ours has; alternate is an argument.
+-spec declare(pid(), exchange(), type(), Durable :: boolean(),
+              auto_delete | internal | alternate) -> ok.
+declare(Service, Exchange, Type, Durable, What) ->
+    in(Service, Exchange, fun(Name) ->
+        ["declare_with", Name, atom_to_list(Type), Durable, atom_to_list(What)]
+    end).
+
 -spec delete(pid(), exchange()) -> ok.
 delete(Service, Exchange) ->
     in(Service, Exchange, fun(Name) -> ["delete", Name] end).
@@ -139,6 +148,11 @@ unblock(Service) ->
 max_message_size(Service, Size) ->
     receiver:command(Service, ["max_message_size", Size]).
 
+%% How many channels a connection may have that is opened from now on.
+-spec channel_max(pid(), pos_integer()) -> ok.
+channel_max(Service, Number) ->
+    receiver:command(Service, ["channel_max", Number]).
+
 %% Users
 
 -spec add_user(pid(), Name :: iodata(), Password :: iodata()) -> ok.
@@ -153,6 +167,16 @@ password(Service, User, Password) ->
                   Configure :: iodata(), Write :: iodata(), Read :: iodata()) -> ok.
 permissions(Service, User, VHost, Configure, Write, Read) ->
     receiver:command(Service, ["permissions", User, VHost, Configure, Write, Read]).
+
+%% The pattern of routing keys that the user may publish with to a topic exchange.
+-spec topic_permissions(pid(), User :: iodata(), Exchange :: iodata(), Write :: iodata()) -> ok.
+topic_permissions(Service, User, Exchange, Write) ->
+    receiver:command(Service, ["topic_permissions", User, Exchange, Write]).
+
+%% How many channels all connections of the user may have together.
+-spec max_channels(pid(), User :: iodata(), pos_integer()) -> ok.
+max_channels(Service, User, Number) ->
+    receiver:command(Service, ["max_channels", User, Number]).
 
 -spec add_vhost(pid(), Name :: iodata()) -> ok.
 add_vhost(Service, Name) ->
