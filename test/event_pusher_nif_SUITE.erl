@@ -101,7 +101,9 @@ http_target() ->
 rabbit_target() ->
     #{target => rabbit, host => <<"127.0.0.1">>, port => 1, username => <<"u">>,
       password => <<"p">>, virtual_host => <<"/">>, connection_name => <<"tests">>,
-      confirms => true, tls => none, reconnect_delay_ms => 100, reconnect_max_ms => 100,
+      confirms => true, declare => active, tls => none, reconnect_delay_ms => 100,
+      reconnect_max_ms => 100, nack_retry_count => 1, nack_retry_time_ms => 1,
+      nack_retry_max_ms => 1,
       exchanges => [{<<"presence_exchange">>, <<"presence">>, <<"topic">>, false}]}.
 
 tls() ->

@@ -24,8 +24,20 @@
          a_wrong_password_is_told_without_the_password_and_mended_later/1,
          a_missing_virtual_host_is_told_and_mended_later/1,
          a_user_who_may_not_write_is_told_and_mended_later/1,
+         an_internal_exchange_is_told_as_refused/1,
+         a_routing_key_that_is_refused_costs_its_events_alone/1,
+         without_confirms_a_routing_key_that_is_refused_costs_its_events_alone/1,
+         without_confirms_a_message_that_is_too_large_costs_no_other/1,
+         a_user_with_few_channels_works_with_those_and_is_told_once/1,
+         a_connection_with_few_channels_works_with_those/1,
+         a_user_who_may_only_write_declares_passively_or_not_at_all/1,
+         an_exchange_with_other_properties_is_refused_and_may_be_taken_as_it_is/1,
+         an_exchange_that_nobody_declares_is_told_and_made_later/1,
          a_nack_is_published_again/1,
          a_queue_that_takes_nothing_costs_the_other_exchanges_nothing/1,
+         a_full_queue_multiplies_messages_in_the_others_within_a_bound/1,
+         a_start_without_an_exchange_is_told/1,
+         a_host_that_is_a_url_is_one_clear_error_without_its_password/1,
          an_unknown_exchange_type_costs_the_other_exchanges_nothing/1,
          a_message_that_the_broker_cannot_take_is_rejected_alone/1,
          a_routing_key_that_amqp_cannot_carry_is_rejected/1,
@@ -210,6 +222,22 @@ text_that_is_not_utf8_is_rejected_and_the_next_event_arrives(Config) ->
 
 %% Configuration
 
+%% Confirms a warning: a section that is missing shows nowhere else.
+a_start_without_an_exchange_is_told(Config) ->
+    start_opts(#{connection => rabbit_rig:connection(?config(info, Config))}),
+    ?assertMatch(#{host_type := ?HT}, log_capture:await(event_pusher_rabbit_without_exchange)).
+
+%% Confirms that field, what is allowed and what came are named.
+a_host_that_is_a_url_is_one_clear_error_without_its_password(Config) ->
+    Host = "amqp://guest:topsecretword@mq.example.com:5672/chat",
+    Reason = try start_with_connection(Config, #{host => Host})
+             catch _:Error -> Error
+             end,
+    Text = iolist_to_binary(io_lib:format("~p", [Reason])),
+    ?assertMatch({_, _}, binary:match(Text, <<"host: must be a host name or an address alone">>)),
+    Logged = iolist_to_binary(io_lib:format("~p", [log_capture:all()])),
+    [?assertEqual(nomatch, binary:match(Told, <<"topsecretword">>)) || Told <- [Text, Logged]].
+
 %% Confirms the scopes, and that the pool of the host type comes first.
 the_connection_of_the_outgoing_pool_is_used(Config) ->
     Nowhere = #{host => "localhost", port => 1},
@@ -259,7 +287,10 @@ the_broker_may_be_started_after_the_module(Config) ->
     bind(Config, <<"presence">>, false),
     ok = rabbit_service:down(Broker),
     start(Config, #{}),
-    ?assertMatch(#{pool_type := rabbit}, log_capture:await(event_pusher_connection_down)),
+    #{host := Host, port := Port} = ?config(info, Config),
+    Receiver = iolist_to_binary(io_lib:format("~s:~w, virtual host \"/\"", [Host, Port])),
+    ?assertMatch(#{pool_type := rabbit, receiver := Receiver},
+                 log_capture:await(event_pusher_connection_down)),
     host:user_available(?ALICE),
     ?assertMatch(#{waiting := 1, queue_events := 1, in_flight := 0, connection := down},
                  rabbit_rig:stats()),
@@ -406,6 +437,163 @@ a_user_who_may_not_write_is_told_and_mended_later(Config) ->
     ok = rabbit_service:permissions(Broker, "writer", "/", ".*", ".*", ".*"),
     #{delivered := 52} = delivered_all().
 
+%% Confirms that it is the exchange and not a message which is to blame.
+an_internal_exchange_is_told_as_refused(Config) ->
+    ok = rabbit_service:declare(?config(broker, Config), "presence", topic, false, internal),
+    start(Config, #{declare => passive, queue => #{drain_timeout_ms => 0}}),
+    host:user_available(?ALICE),
+    ?assertMatch(#{reason := <<"exchange \"presence\": 403 ACCESS_REFUSED - cannot publish to "
+                               "internal exchange", _/binary>>},
+                 log_capture:await(event_pusher_connection_refused)),
+    ?assertMatch(#{waiting := 1, rejected := 0}, rabbit_rig:stats()).
+
+%% Confirms that the broker's refusal of a topic is taken for what it is.
+a_routing_key_that_is_refused_costs_its_events_alone(Config) ->
+    refused_routing_keys(#{}, Config).
+
+%% Confirms the same where nobody waits for answers to each message.
+without_confirms_a_routing_key_that_is_refused_costs_its_events_alone(Config) ->
+    refused_routing_keys(#{confirms_enabled => false}, Config).
+
+refused_routing_keys(ConnOpts, Config) ->
+    Broker = ?config(broker, Config),
+    User = <<"topical", (integer_to_binary(map_size(ConnOpts)))/binary>>,
+    ok = user(Broker, User),
+    ok = rabbit_service:topic_permissions(Broker, User, "presence", "^good"),
+    bind(Config, <<"presence">>, true),
+    ok = rabbit_service:down(Broker),
+    #{presence_exchange := Presence} = Exchanges = rabbit_rig:exchanges(),
+    Connection = rabbit_rig:connection(?config(info, Config),
+                                       ConnOpts#{username => User, password => <<"secret">>}),
+    start(Config, Exchanges#{presence_exchange := Presence#{durable := true},
+                             connection => Connection}),
+    %% The broker cuts the text of the second one, in the middle of a letter.
+    Odd = <<(binary:copy(<<"b">>, 217))/binary, "éé"/utf8>>,
+    Names = [<<"good", (integer_to_binary(N))/binary>> || N <- lists:seq(1, 50)],
+    {First, Rest} = lists:split(10, Names),
+    [host:user_available(<<Name/binary, "@localhost/phone">>)
+     || Name <- First ++ [<<"bad1">>, Odd, <<"bad2">>] ++ Rest],
+    ok = rabbit_service:up(Broker),
+    ?assertMatch(#{delivered := 50, rejected := 3}, delivered_all()),
+    ?assertMatch(#{reason := rejected}, log_capture:await(event_pusher_drops)),
+    Logged = iolist_to_binary(io_lib:format("~p", [log_capture:all()])),
+    ?assertEqual(nomatch, binary:match(Logged, [<<"bad1">>, <<"bbbb">>])),
+    Ids = [User1 || #{<<"user_id">> := User1} <- [json(Message) || Message <- all(Config)]],
+    ?assert(length(Ids) =< 100),
+    ?assertEqual([], log_capture:rest(event_pusher_connection_refused)).
+
+%% Confirms that what was written behind it is not lost with the channel.
+without_confirms_a_message_that_is_too_large_costs_no_other(Config) ->
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:max_message_size(Broker, 100000),
+    start_with_connection(Config, #{confirms_enabled => false}),
+    bind(Config, <<"chat_msg">>, false),
+    Large = binary:copy(<<"x">>, 200000),
+    Texts = [integer_to_binary(N) || N <- lists:seq(1, 20)],
+    [send(<<"chat">>, ?ALICE, Text) || Text <- lists:sublist(Texts, 10) ++ [Large]
+                                           ++ lists:nthtail(10, Texts)],
+    ?assertMatch(#{delivered := 40, rejected := 2}, delivered_all()),
+    %% What the broker had read before it closed the channel may come twice.
+    ?assertEqual(Texts, distinct(texts_until(<<"20">>, <<"alice@localhost.chat_msg_sent">>, Config))).
+
+%% Channels
+
+%% Confirms that nothing is lost, repeated or held up, although the broker ends the connection at
+%% one channel too many.
+a_user_with_few_channels_works_with_those_and_is_told_once(Config) ->
+    Broker = ?config(broker, Config),
+    ok = user(Broker, "narrow"),
+    [few_channels(Config, #{username => <<"narrow">>, password => <<"secret">>},
+                  fun() -> rabbit_service:max_channels(Broker, "narrow", Channels) end, Channels)
+     || Channels <- [1, 2, 5]].
+
+%% Confirms the same for what is agreed upon when the connection is made.
+a_connection_with_few_channels_works_with_those(Config) ->
+    Broker = ?config(broker, Config),
+    [few_channels(Config, #{}, fun() -> rabbit_service:channel_max(Broker, Channels) end, Channels)
+     || Channels <- [1, 4]].
+
+few_channels(Config, ConnOpts, Limit, Channels) ->
+    ok = Limit(),
+    start_with_connection(Config, ConnOpts),
+    ?assertMatch(#{reason := _}, log_capture:await(event_pusher_connection_limited)),
+    bind_all(Config),
+    [begin
+         User = <<"user", (integer_to_binary(N))/binary, "@localhost/phone">>,
+         host:user_available(User),
+         send(<<"chat">>, User, <<"Hi">>),
+         send(<<"groupchat">>, User, <<"Hi">>)
+     end || N <- lists:seq(1, 500)],
+    #{accepted := Accepted, retried := 0, connections_lost := 0} = delivered_all(),
+    Accepted = length(messages(Accepted, Config)),
+    ok = rabbit_service:delete(?config(broker, Config), "presence"),
+    host:user_available(?ALICE),
+    %% The broker closes the channel on which the exchange is missing. If it was the only one, there is
+    %% none to open in its place at once.
+    #{connections_lost := Lost} = delivered_all(),
+    ?assert(Lost =:= 0 orelse Channels =:= 1),
+    ?assertEqual([], log_capture:rest(event_pusher_connection_limited)),
+    ok = host:stop(),
+    ok = rabbit_service:reset(?config(broker, Config)),
+    _ = rabbit_service:flush(?config(broker, Config)).
+
+%% Declarations
+
+%% Confirms that the permission to configure is not needed for either.
+a_user_who_may_only_write_declares_passively_or_not_at_all(Config) ->
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:add_user(Broker, "scribe", "secret"),
+    ok = rabbit_service:permissions(Broker, "scribe", "/", "^$", ".*", "^$"),
+    ConnOpts = #{username => <<"scribe">>, password => <<"secret">>},
+    [declared_by_others(How, ConnOpts, fun() -> bind_all(Config) end, Config)
+     || How <- [passive, none]].
+
+%% Confirms the refusal by default, and that an operator's exchange can be used.
+an_exchange_with_other_properties_is_refused_and_may_be_taken_as_it_is(Config) ->
+    Broker = ?config(broker, Config),
+    [begin
+         ok = rabbit_service:declare(Broker, "presence", topic, false, What),
+         start(Config, #{queue => #{drain_timeout_ms => 0}}),
+         ?assertMatch(#{reason := <<"exchange \"presence\": 406 PRECONDITION_FAILED - inequivalent "
+                                    "arg", _/binary>>},
+                      log_capture:await(event_pusher_connection_refused)),
+         ok = host:stop(),
+         ok = rabbit_service:reset(Broker)
+     end || What <- [alternate, auto_delete, internal]],
+    Declare = fun() ->
+        ok = rabbit_service:declare(Broker, "presence", topic, false, alternate),
+        bind_all(Config)
+    end,
+    [declared_by_others(How, #{}, Declare, Config) || How <- [passive, none]].
+
+declared_by_others(How, ConnOpts, Declare, Config) ->
+    Declare(),
+    Connection = rabbit_rig:connection(?config(info, Config), ConnOpts),
+    start(Config, #{connection => Connection, declare => How}),
+    host:user_available(?ALICE),
+    ?assertMatch(#{<<"present">> := true}, json(message(Config))),
+    #{delivered := 1, retried := 0} = delivered_all(),
+    ok = host:stop(),
+    ok = rabbit_service:reset(?config(broker, Config)).
+
+%% Confirms that its events wait for whoever makes it.
+an_exchange_that_nobody_declares_is_told_and_made_later(Config) ->
+    Broker = ?config(broker, Config),
+    [begin
+         start(Config, #{declare => How}),
+         host:user_available(?ALICE),
+         #{reason := Reason, receiver := Receiver} =
+             log_capture:await(event_pusher_connection_refused),
+         ?assertMatch({_, _}, binary:match(Reason, <<"exchange \"presence\": 404 NOT_FOUND">>)),
+         ?assertMatch({_, _}, binary:match(Receiver, <<", virtual host \"/\"">>)),
+         ?assertMatch(#{waiting := 1, connections_lost := 0}, rabbit_rig:stats()),
+         bind_all(Config),
+         #{delivered := 1} = delivered_all(),
+         _ = message(Config),
+         ok = host:stop(),
+         ok = rabbit_service:reset(Broker)
+     end || How <- [passive, none]].
+
 %% What the broker does not take
 
 %% Confirms that what a full queue refuses is not lost.
@@ -435,6 +623,43 @@ a_queue_that_takes_nothing_costs_the_other_exchanges_nothing(Config) ->
     ?assertMatch(#{delivered := 2, waiting := 1000},
                  rabbit_rig:await_stats(fun(#{delivered := Delivered}) -> Delivered > 0 end)).
 
+%% Confirms that copies and attempts come to an end of their own name, and that the order is kept.
+a_full_queue_multiplies_messages_in_the_others_within_a_bound(Config) ->
+    Broker = ?config(broker, Config),
+    #{presence_exchange := Presence} = Exchanges = rabbit_rig:exchanges(),
+    start(Config, Exchanges#{presence_exchange := Presence#{type := <<"fanout">>},
+                             nack_retry_count => 2}),
+    ok = rabbit_service:await_exchange(Broker, "presence"),
+    Full = rabbit_service:bind_full(Broker, "presence", "#", 0),
+    _ = rabbit_service:bind(Broker, "presence", fanout, false, "#"),
+    [begin host:user_available(User), host:user_unavailable(User, <<>>) end
+     || _ <- lists:seq(1, 5), User <- [?ALICE, ?BOB]],
+    ?assertMatch(#{delivered := 0, nacked := 20, nacks := Nacks} when Nacks =< 60, delivered_all()),
+    ?assertMatch(#{reason := nacked, last_cause := <<"nack from the broker">>},
+                 log_capture:await(event_pusher_drops)),
+    ?assertEqual(20, total(nacked)),
+    ok = rabbit_service:unbind(Broker, Full),
+    Copies = all(Config),
+    ?assert(length(Copies) =< 60),
+    Ids = fun(User) ->
+        [Id || #{properties := #{message_id := Id}} = Message <- Copies,
+               maps:get(<<"user_id">>, json(Message)) =:= User]
+    end,
+    %% Whoever keeps the last one of each has them in order.
+    [?assertMatch({10, true}, {length(distinct(Ids(User))), is_sorted(last_of_each(Ids(User)))})
+     || User <- [?ALICE, ?BOB]],
+    ok = host_metrics:await(event_pusher_connection, fun() ->
+        host_metrics:total(event_pusher_connection, ?LABELS, nacks) >= 10
+    end).
+
+last_of_each(Ids) ->
+    lists:reverse(distinct(lists:reverse(Ids))).
+
+%% The end of an id is a number.
+is_sorted(Ids) ->
+    Numbers = [binary_to_integer(Number) || Id <- Ids, [_, Number] <- [binary:split(Id, <<"-">>)]],
+    Numbers =:= lists:sort(Numbers).
+
 %% Confirms that it is told as a refusal, although the broker closes the whole connection for it.
 an_unknown_exchange_type_costs_the_other_exchanges_nothing(Config) ->
     #{presence_exchange := Presence} = Exchanges = rabbit_rig:exchanges(),
@@ -461,10 +686,10 @@ purge_until_delivered(Broker, Queue, Wanted) ->
 
 %% Confirms that the broker's limit costs that message and not those beside it.
 a_message_that_the_broker_cannot_take_is_rejected_alone(Config) ->
-    start(Config, #{}),
-    bind(Config, <<"chat_msg">>, false),
     Broker = ?config(broker, Config),
     ok = rabbit_service:max_message_size(Broker, 100000),
+    start(Config, #{}),
+    bind(Config, <<"chat_msg">>, false),
     send(<<"chat">>, ?ALICE, <<"before">>),
     send(<<"chat">>, ?ALICE, binary:copy(<<"x">>, 200000)),
     send(<<"chat">>, ?ALICE, <<"after">>),
@@ -615,6 +840,23 @@ secrets_and_content_reach_no_log(Config) ->
     ?assertEqual(nomatch, binary:match(Logged, [<<"topsecretword">>, <<"private">>, <<"alice">>])).
 
 %% Helpers
+
+%% One who may do everything.
+user(Broker, Name) ->
+    ok = rabbit_service:add_user(Broker, Name, "secret"),
+    rabbit_service:permissions(Broker, Name, "/", ".*", ".*", ".*").
+
+%% What has arrived: consumers have nothing more to tell when a message of ours has come through.
+all(Config) ->
+    Broker = ?config(broker, Config),
+    ok = rabbit_service:publish(Broker, "presence", "good.last", "last"),
+    all(Config, []).
+
+all(Config, Arrived) ->
+    case message(Config) of
+        #{body := <<"last">>} -> lists:reverse(Arrived);
+        Message -> all(Config, [Message | Arrived])
+    end.
 
 opts(Config, More) ->
     Opts = maps:merge(rabbit_rig:exchanges(), More),

@@ -52,9 +52,13 @@
     virtual_host := binary(),
     connection_name := binary(),
     confirms := boolean(),
+    declare := active | passive | none,
     tls := tls() | none,
     reconnect_delay_ms := non_neg_integer(),
     reconnect_max_ms := non_neg_integer(),
+    nack_retry_count := non_neg_integer() | infinity,
+    nack_retry_time_ms := non_neg_integer(),
+    nack_retry_max_ms := non_neg_integer(),
     exchanges := [{Section :: binary(), Name :: binary(), Type :: binary(), Durable :: boolean()}]
 }.
 
@@ -86,12 +90,14 @@ are headers; for RabbitMQ, the destination is an exchange and the group the rout
 
 -type attribute() :: {Name :: binary(), {string | number | binary, binary()}}.
 
--doc "accepted = delivered + rejected + exhausted + unanswered + closed + waiting, always.".
+-doc "accepted = delivered + rejected + exhausted + nacked + unanswered + closed + waiting, always.".
 -type stats() :: #{
     accepted := non_neg_integer(),
     delivered := non_neg_integer(),
     rejected := non_neg_integer(),
     exhausted := non_neg_integer(),
+    %% Of native pools:
+    nacked => non_neg_integer(),
     %% Only of push notifications:
     unanswered => non_neg_integer(),
     closed := non_neg_integer(),
@@ -99,6 +105,8 @@ are headers; for RabbitMQ, the destination is an exchange and the group the rout
     refused_full := non_neg_integer(),
     refused_closed := non_neg_integer(),
     retried := non_neg_integer(),
+    %% Attempts at one message that the receiver did not take then.
+    nacks => non_neg_integer(),
     panics := non_neg_integer(),
     queue_events := non_neg_integer(),
     queue_bytes := non_neg_integer(),
@@ -115,11 +123,14 @@ are headers; for RabbitMQ, the destination is an exchange and the group the rout
     connection_cause := binary() | undefined,
     %% What somebody has to mend, as a declaration that the broker refuses.
     connection_refused := binary() | undefined,
+    %% What the broker allows less of than is wanted.
+    connection_limited => binary() | undefined,
     %% Only in reports:
     times_us => [non_neg_integer()],
     attempt_times_us => [non_neg_integer()],
     last_rejected => binary() | undefined,
     last_exhausted => binary() | undefined,
+    last_nacked => binary() | undefined,
     last_retried => binary() | undefined
 }.
 

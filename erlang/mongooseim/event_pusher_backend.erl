@@ -178,11 +178,13 @@ instrumentation(#{pool_type := PoolType} = Labels) ->
      {?QUEUE, Labels, #{metrics => #{events => gauge, bytes => gauge, in_flight => gauge,
                                      oldest_ms => gauge}}}
      | [{?CONNECTION, Labels, #{metrics => #{up => gauge, blocked => gauge, opened => spiral,
-                                             lost => spiral, failed => spiral}}}
+                                             lost => spiral, failed => spiral,
+                                             nacks => spiral}}}
         || PoolType =:= rabbit]].
 
 %% What events end as with one kind of pool only.
 own_fates(push) -> [unanswered];
+own_fates(rabbit) -> [nacked];
 own_fates(_PoolType) -> [].
 
 %% Turns what happened in a native pool between two reports into measurements and log lines. Levels
@@ -206,7 +208,7 @@ tell(Previous, Report, Fields, All) ->
     log_retries(Counts, Report, Fields),
     log_batching(Previous, Report, Fields),
     log_clock(Previous, Report, Fields),
-    report_connection(Previous, Report, Labels).
+    report_connection(Previous, Report, Fields).
 
 -spec counts(event_pusher:report(), event_pusher:report()) -> #{atom() => non_neg_integer()}.
 counts(Previous, Report) ->
@@ -214,6 +216,7 @@ counts(Previous, Report) ->
     #{delivered => Since([delivered]),
       rejected => Since([rejected]),
       exhausted => Since([exhausted]),
+      nacked => Since([nacked]),
       unanswered => Since([unanswered]),
       closed => Since([closed, refused_closed]),
       full => Since([refused_full]),
@@ -252,6 +255,7 @@ measure_levels(Labels, All) ->
 log_drops(Counts, Report, Fields) ->
     Causes = [{rejected, maps:get(last_rejected, Report)},
               {exhausted, maps:get(last_exhausted, Report)},
+              {nacked, maps:get(last_nacked, Report, undefined)},
               {unanswered, <<"module is stopped">>},
               {closed, <<"module is stopped">>},
               {full, <<"queue is full">>}],
@@ -289,17 +293,20 @@ log_clock(_Previous, #{clock_offset_s := Ahead}, Fields) ->
 
 %% The connection that a pool keeps
 
-report_connection(Previous, #{connection := State} = Report, Labels) when State =/= none ->
+report_connection(Previous, #{connection := State} = Report, Fields) when State =/= none ->
+    Labels = maps:remove(receiver, Fields),
     mongoose_instrument:execute(?CONNECTION, Labels, #{up => level(State =/= down),
                                                        blocked => level(State =:= blocked)}),
     Changes = maps:from_list([{Key, since(Counter, Previous, Report)}
                               || {Key, Counter} <- [{opened, connections_opened},
                                                     {lost, connections_lost},
-                                                    {failed, connections_failed}]]),
+                                                    {failed, connections_failed},
+                                                    {nacks, nacks}]]),
     execute_some(?CONNECTION, Labels, Changes),
-    log_connection(connection_change(Previous, Report, Changes), Changes, Report, Labels),
-    log_refusal(Previous, Report, Labels);
-report_connection(_Previous, _Report, _Labels) ->
+    log_connection(connection_change(Previous, Report, Changes), Changes, Report, Fields),
+    log_refusal(Previous, Report, Fields),
+    log_limit(Previous, Report, Fields);
+report_connection(_Previous, _Report, _Fields) ->
     ok.
 
 level(true) -> 1;
@@ -317,27 +324,37 @@ connection_change(#{connections_failed := 0, connections_opened := 0}, #{connect
                   #{failed := Failed}) when Failed > 0 -> down;
 connection_change(_Previous, _Report, _Changes) -> none.
 
-log_connection(none, _Changes, _Report, _Labels) ->
+log_connection(none, _Changes, _Report, _Fields) ->
     ok;
-log_connection(up, #{lost := Lost}, _Report, Labels) ->
-    ?LOG_NOTICE(Labels#{what => event_pusher_connection_up, lost => Lost});
-log_connection(Change, #{lost := Lost, failed := Failed}, #{connection_cause := Cause}, Labels) ->
+log_connection(up, #{lost := Lost}, _Report, Fields) ->
+    ?LOG_NOTICE(Fields#{what => event_pusher_connection_up, lost => Lost});
+log_connection(Change, #{lost := Lost, failed := Failed}, #{connection_cause := Cause}, Fields) ->
     What = case Change of
                down -> event_pusher_connection_down;
                blocked -> event_pusher_connection_blocked
            end,
-    ?LOG_WARNING(Labels#{what => What, lost => Lost, failed_attempts => Failed,
+    ?LOG_WARNING(Fields#{what => What, lost => Lost, failed_attempts => Failed,
                          last_cause => Cause}).
 
 %% Somebody has to mend it, so it is told once, and again when it has changed.
-log_refusal(#{connection_refused := Same}, #{connection_refused := Same}, _Labels) ->
+log_refusal(#{connection_refused := Same}, #{connection_refused := Same}, _Fields) ->
     ok;
-log_refusal(_Previous, #{connection_refused := undefined}, Labels) ->
-    ?LOG_NOTICE(Labels#{what => event_pusher_connection_accepted,
+log_refusal(_Previous, #{connection_refused := undefined}, Fields) ->
+    ?LOG_NOTICE(Fields#{what => event_pusher_connection_accepted,
                         text => <<"The broker accepts what it refused before">>});
-log_refusal(_Previous, #{connection_refused := Refused}, Labels) ->
-    ?LOG_ERROR(Labels#{what => event_pusher_connection_refused, reason => Refused,
+log_refusal(_Previous, #{connection_refused := Refused}, Fields) ->
+    ?LOG_ERROR(Fields#{what => event_pusher_connection_refused, reason => Refused,
                        text => <<"The broker refuses this. Events wait; it is tried again">>}).
+
+%% It works with less, so it is told once.
+log_limit(#{connection_limited := Same}, #{connection_limited := Same}, _Fields) ->
+    ok;
+log_limit(_Previous, #{connection_limited := undefined}, _Fields) ->
+    ok;
+log_limit(_Previous, #{connection_limited := Limited}, Fields) ->
+    ?LOG_WARNING(Fields#{what => event_pusher_connection_limited, reason => Limited,
+                         text => <<"Fewer batches are published at once. A higher limit counts "
+                                   "for the next connection">>}).
 
 %% Isolation
 

@@ -13,6 +13,7 @@
 
 -include("mod_event_pusher_events.hrl").
 -include("mongoose_config_spec.hrl").
+-include_lib("kernel/include/logger.hrl").
 
 %% The exchanges that are configured, by the key of their section.
 -type exchanges() :: #{presence_exchange | chat_msg_exchange | groupchat_msg_exchange =>
@@ -26,9 +27,13 @@
 -define(EXCHANGES, [presence_exchange, chat_msg_exchange, groupchat_msg_exchange]).
 -define(TAG, event_pusher).
 -define(WORKERS, 10).
-%% Waits before a batch is published again that the broker did not confirm.
+%% Waits before a batch is published again whose channel has ended.
 -define(RETRY_TIME_MS, 50).
 -define(RETRY_MAX_MS, 5000).
+%% The same after a nack: a queue may be full for long, and others may get the message each time.
+-define(NACK_RETRY_COUNT, 15).
+-define(NACK_RETRY_TIME_MS, 1000).
+-define(NACK_RETRY_MAX_MS, 300000).
 
 %% gen_mod callbacks
 
@@ -39,10 +44,15 @@ start(HostType, Opts) ->
 start_exchanges(HostType, Opts) ->
     Exchanges = maps:with(?EXCHANGES, Opts),
     case map_size(Exchanges) of
-        0 -> ok;
+        0 -> warn_nothing_published(HostType);
         _ -> event_pusher_backend:start_pool(pool(HostType, Exchanges, Opts))
     end,
     persistent_term:put(?KEY(HostType), Exchanges).
+
+warn_nothing_published(HostType) ->
+    ?LOG_WARNING((labels(HostType))#{what => event_pusher_rabbit_without_exchange,
+                                     text => <<"Nothing is published: there is no section "
+                                               "[modules.mod_event_pusher.rabbit.*_exchange]">>}).
 
 %% What start/2 would complain about, without a start.
 -spec complaints(mongooseim:host_type(), gen_mod:module_opts()) -> [binary()].
@@ -68,6 +78,10 @@ config_spec() ->
     #section{items = #{<<"presence_exchange">> => exchange_spec(<<"presence">>),
                        <<"chat_msg_exchange">> => messages_spec(<<"chat_msg">>),
                        <<"groupchat_msg_exchange">> => messages_spec(<<"groupchat_msg">>),
+                       <<"declare">> => #option{type = atom,
+                                                validate = {enum, [active, passive, none]}},
+                       <<"nack_retry_count">> => #option{type = int_or_infinity,
+                                                         validate = non_negative},
                        <<"connection">> => connection_spec(),
                        <<"queue">> => event_pusher_backend:queue_spec()}}.
 
@@ -195,7 +209,7 @@ labels(HostType) ->
 pool(HostType, Exchanges, Opts) ->
     {PoolOpts, ConnOpts} = connection(HostType, Opts),
     #{host := Host, port := Port, virtual_host := VirtualHost} = Target =
-        target(HostType, Exchanges, ConnOpts),
+        target(HostType, Exchanges, ConnOpts, Opts),
     Labels = labels(HostType),
     Settings = #{pool_size => maps:get(workers, PoolOpts, ?WORKERS),
                  retry_count => infinity,
@@ -223,8 +237,9 @@ connection(HostType, _Opts) ->
                               "or [outgoing_pools.rabbit.event_pusher]">>})
     end.
 
--spec target(mongooseim:host_type(), exchanges(), map()) -> event_pusher:target().
-target(HostType, Exchanges, GivenConnOpts) ->
+-spec target(mongooseim:host_type(), exchanges(), map(), gen_mod:module_opts()) ->
+    event_pusher:target().
+target(HostType, Exchanges, GivenConnOpts, Opts) ->
     ConnOpts = maps:merge(connection_defaults(), GivenConnOpts),
     #{host := Host, port := Port, username := Username, password := Password,
       virtual_host := VirtualHost, confirms_enabled := Confirms} = ConnOpts,
@@ -237,6 +252,10 @@ target(HostType, Exchanges, GivenConnOpts) ->
       virtual_host => VirtualHost,
       connection_name => <<"event_pusher ", HostType/binary>>,
       confirms => Confirms,
+      declare => maps:get(declare, Opts, active),
+      nack_retry_count => maps:get(nack_retry_count, Opts, ?NACK_RETRY_COUNT),
+      nack_retry_time_ms => ?NACK_RETRY_TIME_MS,
+      nack_retry_max_ms => ?NACK_RETRY_MAX_MS,
       tls => event_pusher_outgoing:tls(is_map_key(tls, ConnOpts), ConnOpts),
       reconnect_delay_ms => maps:get(delay, Reconnect, 2000),
       reconnect_max_ms => event_pusher_env:get(reconnect_max_ms),

@@ -51,7 +51,9 @@ pub use retry::{Backoff, RETRY_AFTER_LIMIT, RetrySettings};
 pub use settings::{InvalidSettings, PoolSettings};
 pub use sigv4::Signer;
 pub use target::http::{HttpSettings, HttpTarget};
-pub use target::rabbit::{Exchange, RabbitLogin, RabbitSettings, RabbitTarget};
+pub use target::rabbit::{
+    Declare, Exchange, RabbitLogin, RabbitOptions, RabbitSettings, RabbitTarget,
+};
 pub use target::sns::{SnsOptions, SnsSettings, SnsTarget};
 pub use target::{BatchLimits, Target};
 pub use tls::{Sni, TlsOptions, TlsTrialError, VerifyMode, client_config, try_tls};

@@ -40,6 +40,8 @@ pub struct LinkStatus {
     /// What the receiver refuses at the moment, as a declaration or a password. Somebody has to
     /// mend it.
     pub refused: Option<Cow<'static, str>>,
+    /// What the receiver allows less of than is wanted, as channels. It does with that.
+    pub limited: Option<Cow<'static, str>>,
 }
 
 // === impl Link ===

@@ -46,6 +46,9 @@ pub struct Accepted {
     pub id: u64,
     /// When the pool accepted it.
     pub at: Instant,
+    /// How often it has waited because of a [nack](crate::Failure::Nack), of its own or of one
+    /// before it in its group.
+    pub nacks: u32,
     /// The message itself.
     pub message: Message,
 }

@@ -19,10 +19,12 @@ pub struct Observer {
     delivered: AtomicU64,
     rejected: AtomicU64,
     exhausted: AtomicU64,
+    nacked: AtomicU64,
     closed: AtomicU64,
     refused_full: AtomicU64,
     refused_closed: AtomicU64,
     retried: AtomicU64,
+    nacks: AtomicU64,
     panics: AtomicU64,
     batch_limit: AtomicUsize,
     clock_offset: AtomicI64,
@@ -36,6 +38,7 @@ struct Recent {
     times: Vec<Times>,
     rejected: Option<Cow<'static, str>>,
     exhausted: Option<Cow<'static, str>>,
+    nacked: Option<Cow<'static, str>>,
     retried: Option<Cow<'static, str>>,
 }
 
@@ -48,7 +51,8 @@ pub struct Times {
     pub attempt: Duration,
 }
 
-/// A snapshot of a pool. Always `accepted = delivered + rejected + exhausted + closed + waiting`.
+/// A snapshot of a pool. Always
+/// `accepted = delivered + rejected + exhausted + nacked + closed + waiting`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Messages the pool answered or answers for.
@@ -59,6 +63,8 @@ pub struct Report {
     pub rejected: u64,
     /// Messages given up after the last permitted attempt.
     pub exhausted: u64,
+    /// Messages given up because the receiver did not take them.
+    pub nacked: u64,
     /// Messages given up because the pool was stopped.
     pub closed: u64,
     /// Accepted messages whose end is still open, in the queue or in flight.
@@ -69,6 +75,8 @@ pub struct Report {
     pub refused_closed: u64,
     /// Attempts that were followed by another one, counted per message.
     pub retried: u64,
+    /// Attempts at one message that the receiver did not take then.
+    pub nacks: u64,
     /// Panics inside the target.
     pub panics: u64,
     /// Messages in the queue.
@@ -89,6 +97,8 @@ pub struct Report {
     pub last_rejected: Option<Cow<'static, str>>,
     /// The latest cause of an exhaustion since the last report.
     pub last_exhausted: Option<Cow<'static, str>>,
+    /// The latest cause of a nack that ended a message since the last report.
+    pub last_nacked: Option<Cow<'static, str>>,
     /// The latest cause of a retry since the last report.
     pub last_retried: Option<Cow<'static, str>>,
 }
@@ -111,6 +121,10 @@ impl Observer {
     pub(crate) fn retrying(&self, messages: usize, detail: Cow<'static, str>) {
         self.retried.fetch_add(messages as u64, Ordering::Release);
         self.recent().retried = Some(detail);
+    }
+
+    pub(crate) fn nack(&self) {
+        self.nacks.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn panicked(&self) {
@@ -145,6 +159,10 @@ impl Observer {
                 self.exhausted.fetch_add(1, Ordering::Release);
                 self.recent().exhausted = Some(detail);
             }
+            Outcome::Dropped(DropReason::Nacked) => {
+                self.nacked.fetch_add(1, Ordering::Release);
+                self.recent().nacked = Some(detail);
+            }
             Outcome::Dropped(DropReason::Closed) => {
                 self.closed.fetch_add(1, Ordering::Release);
             }
@@ -161,10 +179,12 @@ impl Observer {
             delivered: self.delivered.load(Ordering::Acquire),
             rejected: self.rejected.load(Ordering::Acquire),
             exhausted: self.exhausted.load(Ordering::Acquire),
+            nacked: self.nacked.load(Ordering::Acquire),
             closed: self.closed.load(Ordering::Acquire),
             refused_full: self.refused_full.load(Ordering::Acquire),
             refused_closed: self.refused_closed.load(Ordering::Acquire),
             retried: self.retried.load(Ordering::Acquire),
+            nacks: self.nacks.load(Ordering::Acquire),
             panics: self.panics.load(Ordering::Acquire),
             batch_limit: self.batch_limit.load(Ordering::Acquire),
             clock_offset: self.clock_offset.load(Ordering::Acquire),
@@ -183,6 +203,7 @@ impl Observer {
         report.times = recent.times;
         report.last_rejected = recent.rejected;
         report.last_exhausted = recent.exhausted;
+        report.last_nacked = recent.nacked;
         report.last_retried = recent.retried;
     }
 
@@ -204,7 +225,7 @@ impl Observer {
 impl Report {
     /// Accepted messages that were given up, for whatever reason.
     pub fn dropped(&self) -> u64 {
-        self.rejected + self.exhausted + self.closed
+        self.rejected + self.exhausted + self.nacked + self.closed
     }
 
     fn ended(&self) -> u64 {

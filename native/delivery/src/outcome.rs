@@ -33,6 +33,8 @@ pub enum DropReason {
     Rejected,
     /// Every permitted attempt failed.
     Exhausted,
+    /// The receiver said each time that it does not take it now.
+    Nacked,
     /// The pool was stopped before the message could be delivered.
     Closed,
 }
@@ -50,6 +52,14 @@ pub enum Failure {
         detail: Cow<'static, str>,
         /// How long the receiver asked to wait.
         retry_after: Option<Duration>,
+    },
+    /// The receiver does not take it now. It waits in the queue, as does what follows in its group.
+    #[error("{detail}")]
+    Nack {
+        /// The cause.
+        detail: Cow<'static, str>,
+        /// How long to wait; `None` if it is given up.
+        wait: Option<Duration>,
     },
     /// Another attempt would end the same way.
     #[error("{detail}")]

@@ -18,7 +18,7 @@ use crate::message::{Accepted, Message};
 use crate::observer::{Observer, Report};
 use crate::outcome::{DropReason, Outcome, Refusal};
 use crate::queue::Queue;
-use crate::retry::{self, Backoff, RetrySettings};
+use crate::retry::{self, Backoff, Left, RetrySettings};
 use crate::settings::PoolSettings;
 use crate::target::Target;
 
@@ -169,15 +169,16 @@ async fn attend<T: Target>(target: Arc<T>, shared: Arc<Shared>) {
 }
 
 /// One worker: its slot stays taken through every attempt, so retries stay inside the bound. Only
-/// what a destination must be ready for goes back into the queue.
+/// what a destination must be ready for, or what is not taken now, goes back into the queue.
 async fn work<T: Target>(target: Arc<T>, shared: Arc<Shared>) {
     let Shared { queue, observer, limit, retry, .. } = &*shared;
     while let Some(batch) = queue.next(&*target).await {
         let (destination, groups) = place(&batch);
         let backoff = Backoff::new(*retry, fastrand::f64);
-        let left = retry::deliver(&*target, limit.as_ref(), batch, backoff, observer).await;
-        queue.give_back(left);
-        queue.finish(&destination, &groups);
+        let Left { messages, rests } =
+            retry::deliver(&*target, limit.as_ref(), batch, backoff, observer).await;
+        queue.give_back(messages);
+        queue.finish(&destination, &groups, &rests);
         observer.target(&*target);
     }
 }

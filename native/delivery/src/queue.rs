@@ -8,14 +8,15 @@ mod lanes;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use crate::message::{Accepted, Message};
 use crate::observer::{Observer, Report};
 use crate::outcome::Refusal;
+use crate::retry::Rests;
 use crate::settings::PoolSettings;
 use crate::target::{BatchLimits, Target};
 use lanes::Lanes;
@@ -34,6 +35,15 @@ pub(crate) struct Queue {
     next_id: AtomicUsize,
     events: Gauge,
     bytes: Gauge,
+}
+
+/// What a look into the queue gives.
+struct Look {
+    batch: Vec<Accepted>,
+    /// Something is held back: its destination is not ready, or has its share on its way.
+    held: bool,
+    /// When the first group has rested of those that do.
+    rested_at: Option<Instant>,
 }
 
 /// A level with a ceiling.
@@ -68,15 +78,17 @@ impl Queue {
         observer.accepted();
         let id = self.next_id.fetch_add(1, AcqRel) as u64;
         sender
-            .try_send(Box::new(Accepted { id, at: Instant::now(), message }))
+            .try_send(Box::new(Accepted { id, at: std::time::Instant::now(), nacks: 0, message }))
             .expect("the channel has room for every reserved event, and its receiver is ours");
         self.wake.notify_one();
         Ok(())
     }
 
     /// Refuses whatever is pushed from now on. What waits can still be taken.
+    /// What rests may go once more, at once.
     pub(crate) fn close(&self) {
         self.sender.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.lanes().rest_no_longer();
         self.wake.notify_waiters();
     }
 
@@ -92,9 +104,13 @@ impl Queue {
             let mut woken = pin!(self.wake.notified());
             woken.as_mut().enable();
             let closed = self.is_closed();
-            let (batch, held) =
+            let Look { batch, held, rested_at } =
                 self.take(target.limits(), |destination| target.is_ready(destination));
             if !batch.is_empty() {
+                // Somebody else has to see when a group has rested.
+                if rested_at.is_some() {
+                    self.wake.notify_one();
+                }
                 return Some(batch);
             }
             // A message of a busy group is taken by the worker that ends that group; one that is
@@ -102,7 +118,11 @@ impl Queue {
             if closed && !held {
                 return None;
             }
-            woken.await;
+            match rested_at {
+                // Whichever comes first: then there is another look.
+                Some(at) => timeout_at(at, woken).await.unwrap_or_default(),
+                None => woken.await,
+            }
         }
     }
 
@@ -118,10 +138,11 @@ impl Queue {
     }
 
     /// Tells that a batch of this destination with these groups has ended, so that the next one may
-    /// go.
-    pub(crate) fn finish(&self, destination: &str, groups: &[Box<str>]) {
+    /// go, at once or when the group has rested.
+    pub(crate) fn finish(&self, destination: &str, groups: &[Box<str>], rests: &Rests) {
         let mut lanes = self.lanes();
-        lanes.finish(destination, groups);
+        let now = Instant::now();
+        lanes.finish(destination, groups, |group| rests.get(group).map(|time| now + *time));
         let more = lanes.has_something_to_take();
         drop(lanes);
         if self.is_closed() {
@@ -150,17 +171,16 @@ impl Queue {
         self.bytes.reset();
     }
 
-    /// What can be taken, and whether something is held back: its destination is not ready, or has
-    /// its share on its way.
-    fn take(&self, limits: BatchLimits, ready: impl Fn(&str) -> bool) -> (Vec<Accepted>, bool) {
-        let mut batch = Vec::new();
-        let mut held = false;
+    fn take(&self, limits: BatchLimits, ready: impl Fn(&str) -> bool) -> Look {
+        let (mut batch, mut held, mut rested_at) = (Vec::new(), false, None);
         // All that was moved may belong to busy groups: look until there is something to take.
         while batch.is_empty() {
             let mut lanes = self.lanes();
             let moved = self.fill(&mut lanes);
+            lanes.wake_rested(Instant::now());
             batch = lanes.take(limits, &ready);
             held = lanes.has_something_to_take();
+            rested_at = lanes.rested_at();
             if moved == 0 {
                 break;
             }
@@ -169,7 +189,7 @@ impl Queue {
             self.events.sub(1);
             self.bytes.sub(accepted.message.footprint());
         }
-        (batch, held)
+        Look { batch, held, rested_at }
     }
 
     fn fill(&self, lanes: &mut Lanes) -> usize {

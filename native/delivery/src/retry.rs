@@ -1,6 +1,7 @@
 //! The attempt loop: from a batch of accepted messages to one outcome for each.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -37,16 +38,26 @@ pub struct Backoff<R> {
     random: R,
 }
 
+/// What comes back from an attempt, because it has to wait elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    pub(crate) messages: Vec<Accepted>,
+    pub(crate) rests: Rests,
+}
+
+/// The groups that nothing may be sent of for so long.
+pub(crate) type Rests = HashMap<Box<str>, Duration>;
+
 /// Attempts the delivery of messages of one destination until each has ended, and tells the
-/// observer of every end. What is left when the destination is not ready any more comes back:
-/// it has to wait elsewhere.
+/// observer of every end. What is left comes back when the destination is not ready any more, or
+/// when the receiver does not take a message now.
 pub(crate) async fn deliver<T: Target, R: FnMut() -> f64>(
     target: &T,
     limit: Option<&Limit>,
     mut pending: Vec<Accepted>,
     mut backoff: Backoff<R>,
     observer: &Observer,
-) -> Vec<Accepted> {
+) -> Left {
     loop {
         let slot = match limit {
             Some(limit) => Some(limit.acquire().await),
@@ -62,6 +73,7 @@ pub(crate) async fn deliver<T: Target, R: FnMut() -> f64>(
             false
         };
         let mut retry = Retry::default();
+        let mut rests = Rests::new();
         let mut results = results.into_iter();
         pending.retain(|accepted| match results.next().unwrap_or_else(missing) {
             Ok(()) => end(accepted, Outcome::Delivered, "".into()),
@@ -69,19 +81,42 @@ pub(crate) async fn deliver<T: Target, R: FnMut() -> f64>(
                 end(accepted, Outcome::Dropped(DropReason::Rejected), detail)
             }
             Err(Failure::Transient { detail, retry_after }) => retry.wanted(detail, retry_after),
+            Err(Failure::Nack { detail, wait }) => {
+                observer.nack();
+                match (wait, &accepted.message.group) {
+                    (None, _) => end(accepted, Outcome::Dropped(DropReason::Nacked), detail),
+                    (Some(wait), Some(group)) => {
+                        let rest = rests.entry(group.clone()).or_insert(wait);
+                        *rest = wait.max(*rest);
+                        retry.wanted(detail, None)
+                    }
+                    // Nothing follows it.
+                    (wait, None) => retry.wanted(detail, wait),
+                }
+            }
         });
         if pending.is_empty() {
-            return pending;
+            return Left::default();
+        }
+        if !rests.is_empty() {
+            observer.retrying(pending.len(), retry.detail);
+            let resting = |accepted: &Accepted| {
+                accepted.message.group.as_ref().is_some_and(|group| rests.contains_key(group))
+            };
+            for accepted in pending.iter_mut().filter(|accepted| resting(accepted)) {
+                accepted.nacks = accepted.nacks.saturating_add(1);
+            }
+            return Left { messages: pending, rests };
         }
         let Some(delay) = backoff.next(retry.after) else {
             for accepted in &pending {
                 end(accepted, Outcome::Dropped(DropReason::Exhausted), retry.detail.clone());
             }
-            return Vec::new();
+            return Left::default();
         };
         observer.retrying(pending.len(), retry.detail);
         if !target.is_ready(&pending[0].message.destination) {
-            return pending;
+            return Left { messages: pending, rests };
         }
         sleep(delay).await;
     }
@@ -136,6 +171,20 @@ impl Retry {
     }
 }
 
+// === impl RetrySettings ===
+
+impl RetrySettings {
+    /// How long to wait before another attempt after `done` that were repeated, or `None` if there
+    /// must not be one. `random`, from 0 to 1, is the jitter.
+    pub fn wait(&self, done: u32, random: f64) -> Option<Duration> {
+        if self.count.is_some_and(|count| done >= count) {
+            return None;
+        }
+        let whole = self.base.saturating_mul(2_u32.saturating_pow(done)).min(self.max);
+        Some(whole.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0)))
+    }
+}
+
 // === impl Backoff ===
 
 impl<R: FnMut() -> f64> Backoff<R> {
@@ -149,14 +198,12 @@ impl<R: FnMut() -> f64> Backoff<R> {
     /// The wait before retry `n` (from 0) lies between the half and the whole of `base * 2^n`,
     /// at most `max`, and is never shorter than what the receiver asked for.
     pub fn next(&mut self, retry_after: Option<Duration>) -> Option<Duration> {
-        if Some(self.done) == self.settings.count || retry_after > Some(RETRY_AFTER_LIMIT) {
+        if retry_after > Some(RETRY_AFTER_LIMIT) {
             return None;
         }
-        let factor = 2_u32.saturating_pow(self.done);
+        let wait = self.settings.wait(self.done, (self.random)())?;
         self.done = self.done.saturating_add(1);
-        let whole = self.settings.base.saturating_mul(factor).min(self.settings.max);
-        let jittered = whole.mul_f64(0.5 + 0.5 * (self.random)().clamp(0.0, 1.0));
-        Some(jittered.max(retry_after.unwrap_or_default()))
+        Some(wait.max(retry_after.unwrap_or_default()))
     }
 }
 

@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use event_pusher_delivery::{
-    Exchange, LinkState, Message, Pool, PoolSettings, RabbitLogin, RabbitSettings, RabbitTarget,
-    RetrySettings,
+    Declare, Exchange, LinkState, Message, Pool, PoolSettings, RabbitLogin, RabbitOptions,
+    RabbitSettings, RabbitTarget, RetrySettings,
 };
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,10 +34,20 @@ fn pool(port: u16) -> Pool {
         durable: false,
     };
     let (delay, max) = (Duration::from_millis(100), Duration::from_millis(200));
-    let settings = RabbitSettings::new(login, None, true, vec![exchange], delay, max).unwrap();
+    let settings = RabbitSettings::new(RabbitOptions {
+        login,
+        tls: None,
+        confirms: true,
+        declare: Declare::Active,
+        exchanges: vec![exchange],
+        workers: 1,
+        reconnect_delay: delay,
+        reconnect_max: max,
+        nack: RetrySettings { count: None, base: delay, max },
+    });
     let retry = RetrySettings { count: None, base: delay, max };
     let pool = PoolSettings::new("workers", 1, 1000, 1 << 20, retry).unwrap();
-    Pool::start(RabbitTarget::new(settings), &pool, &Handle::current())
+    Pool::start(RabbitTarget::new(settings.unwrap()), &pool, &Handle::current())
 }
 
 fn message(exchange: &str) -> Message {
@@ -70,8 +80,9 @@ async fn messages_wait_in_the_queue_while_attempts_to_connect_fail() {
     let hasty = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let pool = pool(hasty.local_addr().unwrap().port());
     pool.push(message("presence")).unwrap();
-    for _ in 0..3 {
-        // Dropped at once; the next one comes when this one has failed.
+    for _ in 0..5 {
+        // Dropped at once; each is followed by a question of what it is that answers there, and the
+        // next one comes when both have failed.
         timeout(PATIENCE, hasty.accept()).await.unwrap().unwrap();
     }
     let stats = pool.stats();
@@ -80,6 +91,41 @@ async fn messages_wait_in_the_queue_while_attempts_to_connect_fail() {
     assert_eq!((link.state, link.opened, link.refused), (LinkState::Down, 0, None));
     assert!(link.failed >= 2 && link.cause.is_some());
     assert_eq!(pool.stop(Duration::ZERO).await.closed, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_answers_instead_of_a_broker_is_named() {
+    let alert = b"\x15\x03\x03\x00\x02\x02\x0a".as_slice();
+    let http = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n".as_slice();
+    for (answer, cause) in [
+        (alert, "the port expects TLS"),
+        (http, "an HTTP server answers at the port"),
+        (b"AMQP\x00\x01\x00\x00".as_slice(), "the broker does not speak AMQP 0-9-1"),
+        (b"220 smtp.example.com".as_slice(), "something else than AMQP 0-9-1"),
+    ] {
+        let stranger = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pool = pool(stranger.local_addr().unwrap().port());
+        let answering = async {
+            loop {
+                let (mut connection, _) = stranger.accept().await.unwrap();
+                let mut header = [0; 8];
+                connection.read_exact(&mut header).await.unwrap();
+                connection.write_all(answer).await.unwrap();
+            }
+        };
+        let failing = async {
+            while pool.stats().link.unwrap().failed == 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = answering => {}
+            failed = timeout(PATIENCE, failing) => failed.unwrap(),
+        }
+        let told = pool.stats().link.unwrap().cause.unwrap();
+        assert!(told.starts_with(cause), "{told}");
+        pool.stop(Duration::ZERO).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

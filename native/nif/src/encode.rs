@@ -14,17 +14,19 @@ pub(crate) fn stats<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
     let oldest = report.oldest.map_or(0, millis);
     let connection = report.link.as_ref().map_or(atoms::none(), |link| state(link.state));
     let link = report.link.clone().unwrap_or_default();
-    let LinkStatus { opened, lost, failed, cause, refused, .. } = link;
+    let LinkStatus { opened, lost, failed, cause, refused, limited, .. } = link;
     let pairs = [
         (atoms::accepted(), report.accepted.encode(env)),
         (atoms::delivered(), report.delivered.encode(env)),
         (atoms::rejected(), report.rejected.encode(env)),
         (atoms::exhausted(), report.exhausted.encode(env)),
+        (atoms::nacked(), report.nacked.encode(env)),
         (atoms::closed(), report.closed.encode(env)),
         (atoms::waiting(), report.waiting.encode(env)),
         (atoms::refused_full(), report.refused_full.encode(env)),
         (atoms::refused_closed(), report.refused_closed.encode(env)),
         (atoms::retried(), report.retried.encode(env)),
+        (atoms::nacks(), report.nacks.encode(env)),
         (atoms::panics(), report.panics.encode(env)),
         (atoms::queue_events(), report.queue_events.encode(env)),
         (atoms::queue_bytes(), report.queue_bytes.encode(env)),
@@ -38,6 +40,7 @@ pub(crate) fn stats<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
         (atoms::connections_failed(), failed.encode(env)),
         (atoms::connection_cause(), detail(env, cause.as_ref())),
         (atoms::connection_refused(), detail(env, refused.as_ref())),
+        (atoms::connection_limited(), detail(env, limited.as_ref())),
     ];
     map(env, &pairs)
 }
@@ -52,6 +55,7 @@ pub(crate) fn report<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
         (atoms::attempt_times_us(), times(|times| times.attempt).encode(env)),
         (atoms::last_rejected(), detail(env, report.last_rejected.as_ref())),
         (atoms::last_exhausted(), detail(env, report.last_exhausted.as_ref())),
+        (atoms::last_nacked(), detail(env, report.last_nacked.as_ref())),
         (atoms::last_retried(), detail(env, report.last_retried.as_ref())),
     ];
     recent.iter().fold(stats(env, report), |map, (key, value)| {

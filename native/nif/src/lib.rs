@@ -24,17 +24,18 @@ mod atoms {
         infinity, target, sns, http, rabbit,
         sns_host, region, partition, account_id, topics, access_key_id, secret_access_key,
         publish_batch, connect_timeout_ms, request_timeout_ms, http2, host, path_prefix, path,
-        port, username, password, virtual_host, connection_name, confirms, exchanges,
-        reconnect_delay_ms, reconnect_max_ms,
+        port, username, password, virtual_host, connection_name, confirms, declare, active, passive,
+        exchanges, reconnect_delay_ms, reconnect_max_ms, nack_retry_count, nack_retry_time_ms,
+        nack_retry_max_ms,
         // TLS.
         tls, verify_mode, peer, selfsigned_peer, none, disconnect_on_failure, cacertfile, certfile,
         keyfile, versions, ciphers, server_name, default, disabled, options,
         // Reports.
-        accepted, delivered, rejected, exhausted, waiting, refused_full, refused_closed, retried,
-        panics, queue_events, queue_bytes, in_flight, oldest_ms, batch_limit, clock_offset_s,
-        connection, down, up, blocked, connections_opened, connections_lost, connections_failed,
-        connection_cause, connection_refused, times_us, attempt_times_us, last_rejected,
-        last_exhausted, last_retried, undefined,
+        accepted, delivered, rejected, exhausted, nacked, waiting, refused_full, refused_closed,
+        retried, nacks, panics, queue_events, queue_bytes, in_flight, oldest_ms, batch_limit,
+        clock_offset_s, connection, down, up, blocked, connections_opened, connections_lost,
+        connections_failed, connection_cause, connection_refused, connection_limited, times_us,
+        attempt_times_us, last_rejected, last_exhausted, last_nacked, last_retried, undefined,
         // JSON.
         true_ = "true", false_ = "false", null,
     }

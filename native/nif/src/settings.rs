@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use event_pusher_delivery::{
-    ClientSettings, Exchange, HttpSettings, HttpTarget, InvalidSettings, Limit, Pool, PoolSettings,
-    RabbitLogin, RabbitSettings, RabbitTarget, RetrySettings, Sni, SnsOptions, SnsSettings,
-    SnsTarget, TlsOptions, VerifyMode, client_config,
+    ClientSettings, Declare, Exchange, HttpSettings, HttpTarget, InvalidSettings, Limit, Pool,
+    PoolSettings, RabbitLogin, RabbitOptions, RabbitSettings, RabbitTarget, RetrySettings, Sni,
+    SnsOptions, SnsSettings, SnsTarget, TlsOptions, VerifyMode, client_config,
 };
 use rustler::{Atom, Decoder, Error, NifResult, Term};
 use tokio::runtime::Handle;
@@ -44,7 +44,7 @@ impl Settings {
         } else if kind == atoms::http() {
             http(target, workers)?.map(AnyTarget::Http)
         } else if kind == atoms::rabbit() {
-            rabbit(target)?.map(AnyTarget::Rabbit)
+            rabbit(target, workers)?.map(AnyTarget::Rabbit)
         } else {
             return Err(Error::BadArg);
         };
@@ -154,7 +154,7 @@ impl ClientFor<'_> {
     }
 }
 
-fn rabbit(term: Term<'_>) -> Checked<RabbitTarget> {
+fn rabbit(term: Term<'_>, workers: usize) -> Checked<RabbitTarget> {
     let login = RabbitLogin {
         host: field(term, atoms::host())?,
         port: field(term, atoms::port())?,
@@ -163,18 +163,36 @@ fn rabbit(term: Term<'_>) -> Checked<RabbitTarget> {
         virtual_host: field(term, atoms::virtual_host())?,
         connection_name: field(term, atoms::connection_name())?,
     };
-    let options = tls(field(term, atoms::tls())?)?;
     let exchanges: Vec<(String, String, String, bool)> = field(term, atoms::exchanges())?;
     let exchange = |(section, name, kind, durable)| Exchange { section, name, kind, durable };
-    let settings = RabbitSettings::new(
+    let settings = RabbitSettings::new(RabbitOptions {
         login,
-        options.as_ref(),
-        field(term, atoms::confirms())?,
-        exchanges.into_iter().map(exchange).collect(),
-        millis(term, atoms::reconnect_delay_ms())?,
-        millis(term, atoms::reconnect_max_ms())?,
-    );
+        tls: tls(field(term, atoms::tls())?)?,
+        confirms: field(term, atoms::confirms())?,
+        declare: declare(field(term, atoms::declare())?)?,
+        exchanges: exchanges.into_iter().map(exchange).collect(),
+        workers,
+        reconnect_delay: millis(term, atoms::reconnect_delay_ms())?,
+        reconnect_max: millis(term, atoms::reconnect_max_ms())?,
+        nack: RetrySettings {
+            count: retry_count(field(term, atoms::nack_retry_count())?)?,
+            base: millis(term, atoms::nack_retry_time_ms())?,
+            max: millis(term, atoms::nack_retry_max_ms())?,
+        },
+    });
     Ok(settings.map(RabbitTarget::new))
+}
+
+fn declare(word: Atom) -> NifResult<Declare> {
+    if word == atoms::active() {
+        Ok(Declare::Active)
+    } else if word == atoms::passive() {
+        Ok(Declare::Passive)
+    } else if word == atoms::none() {
+        Ok(Declare::None)
+    } else {
+        Err(Error::BadArg)
+    }
 }
 
 /// `None` for the atom `none`.

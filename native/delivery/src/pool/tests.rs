@@ -5,6 +5,7 @@ mod groups;
 mod limits;
 mod property;
 mod readiness;
+mod rests;
 mod shares;
 
 use std::collections::HashSet;

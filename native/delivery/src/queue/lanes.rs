@@ -3,9 +3,10 @@
 //! Within a lane, messages without a group leave in the order in which they came. Of each group
 //! only one batch is on its way at a time, which keeps its order even when attempts fail.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::message::Accepted;
 use crate::target::BatchLimits;
@@ -19,6 +20,10 @@ pub(super) struct Lanes {
     by_destination: HashMap<Arc<str>, Lane>,
     /// The destinations that have something to take, each once.
     turns: VecDeque<Arc<str>>,
+    /// The groups that rest, by when they have rested: nothing of them is taken until then.
+    resting: BTreeSet<(Instant, Arc<str>, Arc<str>)>,
+    /// A group that should rest now does so for ever.
+    closing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +33,8 @@ struct Lane {
     groups: HashMap<Arc<str>, Waiting>,
     /// The groups that have something to take, each once.
     turns: VecDeque<Arc<str>>,
+    /// The groups that rest.
+    resting: HashSet<Arc<str>>,
     in_turns: bool,
     /// Batches on their way.
     under_way: usize,
@@ -43,7 +50,13 @@ struct Room {
 
 impl Lanes {
     pub(super) fn new(share: usize) -> Self {
-        Self { share, by_destination: HashMap::new(), turns: VecDeque::new() }
+        Self {
+            share,
+            by_destination: HashMap::new(),
+            turns: VecDeque::new(),
+            resting: BTreeSet::new(),
+            closing: false,
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -94,15 +107,59 @@ impl Lanes {
         batch.into_iter().rev().for_each(|accepted| lane.give_back(accepted));
     }
 
-    /// A batch with these groups is on its way no longer.
-    pub(super) fn finish(&mut self, destination: &str, groups: &[Box<str>]) {
+    /// Lets the groups go that have rested by now.
+    pub(super) fn wake_rested(&mut self, now: Instant) {
+        while self.rested_at().is_some_and(|at| at <= now) {
+            let (_, destination, group) = self.resting.pop_first().expect("there is a first one");
+            self.wake(destination, &group);
+        }
+    }
+
+    /// Lets all groups go that rest, for the last time.
+    pub(super) fn rest_no_longer(&mut self) {
+        self.closing = true;
+        for (_, destination, group) in std::mem::take(&mut self.resting) {
+            self.wake(destination, &group);
+        }
+    }
+
+    /// When the first group has rested of those that do.
+    pub(super) fn rested_at(&self) -> Option<Instant> {
+        self.resting.first().map(|(at, ..)| *at)
+    }
+
+    fn wake(&mut self, destination: Arc<str>, group: &str) {
+        let Some(lane) = self.by_destination.get_mut(&destination) else { return };
+        lane.wake(group);
+        if !lane.in_turns {
+            Self::queue_up(&mut self.turns, destination, lane);
+        }
+    }
+
+    /// A batch with these groups is on its way no longer. Nothing is taken of a group before the
+    /// time that `rests` names, if it does.
+    pub(super) fn finish(
+        &mut self,
+        destination: &str,
+        groups: &[Box<str>],
+        rests: impl Fn(&str) -> Option<Instant>,
+    ) {
         let Some(lane) = self.by_destination.get_mut(destination) else { return };
+        let destination: Arc<str> = Arc::from(destination);
         lane.under_way -= 1;
-        groups.iter().for_each(|group| lane.release(group));
+        for group in groups {
+            match rests(group).and_then(|until| Some((until, lane.rest(group)?))) {
+                Some(_) if self.closing => {}
+                Some((until, group)) => {
+                    self.resting.insert((until, Arc::clone(&destination), group));
+                }
+                None => lane.release(group),
+            }
+        }
         if lane.is_empty() {
-            self.by_destination.remove(destination);
+            self.by_destination.remove(&destination);
         } else if !lane.in_turns {
-            Self::queue_up(&mut self.turns, Arc::from(destination), lane);
+            Self::queue_up(&mut self.turns, destination, lane);
         }
     }
 
@@ -112,7 +169,7 @@ impl Lanes {
     }
 
     /// When the message that has waited longest was accepted.
-    pub(super) fn oldest(&self) -> Option<Instant> {
+    pub(super) fn oldest(&self) -> Option<std::time::Instant> {
         self.by_destination.values().filter_map(Lane::oldest).min()
     }
 
@@ -168,6 +225,20 @@ impl Lane {
         batch
     }
 
+    fn wake(&mut self, name: &str) {
+        if let Some(name) = self.resting.take(name) {
+            self.turns.push_back(name);
+        }
+    }
+
+    /// Lets a group rest in which something waits.
+    fn rest(&mut self, name: &str) -> Option<Arc<str>> {
+        let (name, group) = self.groups.get_key_value(name)?;
+        let name = (!group.is_empty()).then(|| Arc::clone(name))?;
+        self.resting.insert(Arc::clone(&name));
+        Some(name)
+    }
+
     fn release(&mut self, name: &str) {
         let Some((name, group)) = self.groups.get_key_value(name) else { return };
         let name = Arc::clone(name);
@@ -186,7 +257,7 @@ impl Lane {
         self.ungrouped.is_empty() && self.groups.is_empty() && self.under_way == 0
     }
 
-    fn oldest(&self) -> Option<Instant> {
+    fn oldest(&self) -> Option<std::time::Instant> {
         self.groups
             .values()
             .chain([&self.ungrouped])

@@ -6,6 +6,7 @@
 
 mod cause;
 mod connect;
+mod greeting;
 mod keeper;
 mod publish;
 mod session;
@@ -23,7 +24,7 @@ use crate::link::Link;
 use crate::message::Accepted;
 use crate::outcome::Failure;
 use crate::target::{BatchLimits, Target};
-pub use settings::{Exchange, RabbitLogin, RabbitSettings};
+pub use settings::{Declare, Exchange, RabbitLogin, RabbitOptions, RabbitSettings};
 use state::State;
 
 /// How many messages one worker may have published that are not confirmed yet.
@@ -53,6 +54,14 @@ impl RabbitTarget {
     pub fn new(settings: RabbitSettings) -> Self {
         let state = watch::Sender::new(State::new(settings.exchanges.len()));
         Self { settings, state, changed: Notify::new(), origin: fastrand::u64(..) }
+    }
+
+    /// How many channels are wanted: one for each batch that may be under way, and one for
+    /// declarations.
+    fn channels(&self) -> NonZeroUsize {
+        let exchanges = self.destinations().get();
+        let share = (self.settings.workers / exchanges).max(1);
+        NonZeroUsize::MIN.saturating_add(share * exchanges)
     }
 }
 

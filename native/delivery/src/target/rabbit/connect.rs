@@ -6,15 +6,17 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_compat::Compat;
 use lapin::runtime::default_runtime;
 use lapin::tcp::AsyncTcpStream;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Connection, ConnectionProperties, Error};
 use tcp_stream::RustlsConnector;
-use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+use super::greeting::strange;
 use super::settings::RabbitSettings;
+use crate::dial::dial;
 
 /// For name look-up, TCP and TLS, and then once more for AMQP's own handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,16 +41,12 @@ pub(super) async fn connect(settings: &RabbitSettings) -> Result<(Connection, Br
     let runtime = default_runtime()?;
     let connector = {
         let (login, tls) = (settings.login.clone(), settings.tls.clone());
-        let (hold, runtime) = (Arc::clone(&breaker.0), runtime.clone());
+        let hold = Arc::clone(&breaker.0);
         async move |_, _| {
             let connecting = async {
-                let host = (login.host.as_str(), login.port);
-                let addresses: Vec<_> = lookup_host(host).await?.collect();
-                let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
-                if let AsyncTcpStream::Plain(socket) = &stream {
-                    socket.get_ref().set_nodelay(true)?;
-                    Hold::keep(&hold, socket.get_ref())?;
-                }
+                let socket = dial(&login.host, login.port).await?;
+                Hold::keep(&hold, &socket)?;
+                let stream = AsyncTcpStream::Plain(Compat::new(socket));
                 match &tls {
                     Some(tls) => {
                         let connector = RustlsConnector::from(Arc::clone(&tls.config));
@@ -63,8 +61,16 @@ pub(super) async fn connect(settings: &RabbitSettings) -> Result<(Connection, Br
     };
     let opening = Connection::connector(uri(settings), runtime, connector, properties(settings));
     let opened = timeout(2 * PATIENCE, opening).await;
-    let opened = opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-    opened.map(|connection| (connection, breaker))
+    match opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
+        Ok(connection) => Ok((connection, breaker)),
+        // Whatever a broker says of itself is better than a guess.
+        Err(error) if settings.tls.is_none() && !error.is_amqp_error() && breaker.has_socket() => {
+            let login = &settings.login;
+            let strange = strange(&login.host, login.port).await;
+            Err(strange.map_or(error, |text| io::Error::other(text).into()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn uri(settings: &RabbitSettings) -> AMQPUri {
@@ -86,6 +92,12 @@ fn properties(settings: &RabbitSettings) -> ConnectionProperties {
 }
 
 // === impl Breaker ===
+
+impl Breaker {
+    fn has_socket(&self) -> bool {
+        Hold::lock(&self.0).socket.is_some()
+    }
+}
 
 impl Drop for Breaker {
     fn drop(&mut self) {

@@ -1,5 +1,6 @@
 //! Keeps the connection and the exchanges up: connects, declares, watches, begins again.
 
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,14 +11,20 @@ use lapin::{ConnectionState, Error, ErrorKind, Event};
 use tokio::time::{sleep, timeout};
 
 use super::RabbitTarget;
-use super::cause::{cause, is_refusal};
-use super::session::Session;
+use super::cause::{cause, is_channel_limit, is_refusal};
+use super::session::{Session, Unopened};
+use super::settings::Declare;
 use super::state::{Standing, State};
 use crate::link::{Link, LinkState};
 use crate::retry::Backoff;
 
-/// Why a connection ended.
 type Cause = std::borrow::Cow<'static, str>;
+
+/// How many channels the broker allows, as it has shown by ending a connection.
+struct Allowed {
+    channels: NonZeroUsize,
+    cause: Cause,
+}
 
 // === impl RabbitTarget ===
 
@@ -27,11 +34,17 @@ impl RabbitTarget {
         link.change(|_| ());
         let reconnect = self.settings.reconnect;
         let mut backoff = Backoff::new(reconnect, fastrand::f64);
+        let mut allowed = None::<Allowed>;
         loop {
             let began = Instant::now();
-            let delay = match Session::open(&self.settings).await {
+            let wanted = allowed.as_ref().map_or(self.channels(), |allowed| allowed.channels);
+            let delay = match Session::open(&self.settings, wanted).await {
                 Ok(session) => {
-                    self.serve(Arc::new(session), link).await;
+                    self.tell_channels(session.channels(), allowed.as_ref(), link);
+                    let channels = session.channels().get();
+                    let end = self.serve(Arc::new(session), link).await;
+                    // Another connection may have more channels, unless this one has ended by them.
+                    allowed = is_channel_limit(&end).then(|| Allowed::after(channels - 1, &end));
                     // The first attempt after a loss comes at once, unless the connection was not
                     // worth the name.
                     if began.elapsed() > reconnect.base {
@@ -41,25 +54,27 @@ impl RabbitTarget {
                         next(&mut backoff)
                     }
                 }
-                Err(error) if is_refusal(&error) => {
+                Err(Unopened::Channels(opened, error)) if opened > 0 => {
+                    self.failed(&error, None, link);
+                    // Fewer than before, so this comes to an end.
+                    allowed = Some(Allowed::after(opened, &error));
+                    Duration::ZERO
+                }
+                Err(Unopened::Connection(error) | Unopened::Channels(_, error))
+                    if is_refusal(&error) =>
+                {
                     let login = &self.settings.login;
-                    let cause = cause(&error);
                     let refused = format!(
-                        "user {:?}, virtual host {:?}: {cause}",
-                        login.username, login.virtual_host
+                        "user {:?}, virtual host {:?}: {}",
+                        login.username,
+                        login.virtual_host,
+                        cause(&error)
                     );
-                    link.change(|status| {
-                        status.failed += 1;
-                        status.cause = Some(cause);
-                        status.refused = Some(refused.into());
-                    });
+                    self.failed(&error, Some(refused), link);
                     reconnect.max
                 }
-                Err(error) => {
-                    link.change(|status| {
-                        status.failed += 1;
-                        status.cause = Some(cause(&error));
-                    });
+                Err(Unopened::Connection(error) | Unopened::Channels(_, error)) => {
+                    self.failed(&error, None, link);
                     next(&mut backoff)
                 }
             };
@@ -67,8 +82,29 @@ impl RabbitTarget {
         }
     }
 
-    /// Serves one connection for as long as it lasts.
-    async fn serve(&self, session: Arc<Session>, link: &Link) {
+    /// Counts an attempt to connect that failed, and what the broker refuses with it.
+    fn failed(&self, error: &Error, refused: Option<String>, link: &Link) {
+        link.change(|status| {
+            status.failed += 1;
+            status.cause = Some(cause(error));
+            if let Some(refused) = refused {
+                status.refused = Some(refused.into());
+            }
+        });
+    }
+
+    /// Tells if there are fewer channels than wanted, and why.
+    fn tell_channels(&self, channels: NonZeroUsize, allowed: Option<&Allowed>, link: &Link) {
+        let wanted = self.channels();
+        let limited = (channels < wanted).then(|| {
+            let cause = allowed.map_or("the broker's channel_max", |allowed| &allowed.cause);
+            Cause::from(format!("{channels} channels instead of {wanted}: {cause}"))
+        });
+        link.change(|status| status.limited = limited);
+    }
+
+    /// Serves one connection for as long as it lasts; gives the cause of its end.
+    async fn serve(&self, session: Arc<Session>, link: &Link) -> Error {
         // Before anything happens, so that nothing is missed.
         let mut events = session.events();
         self.state.send_modify(|state| state.session = Some(Arc::clone(&session)));
@@ -82,9 +118,10 @@ impl RabbitTarget {
         link.change(|status| {
             status.state = LinkState::Down;
             status.lost += 1;
-            status.cause = Some(end);
+            status.cause = Some(cause(&end));
             status.refused = refused;
         });
+        end
     }
 
     async fn watch(
@@ -92,10 +129,10 @@ impl RabbitTarget {
         session: &Session,
         events: &mut (impl StreamExt<Item = Event> + Unpin),
         link: &Link,
-    ) -> Cause {
+    ) -> Error {
         loop {
             if let Err(error) = self.declare_all(session).await {
-                return cause(&error);
+                return error;
             }
             let refused = self.refused();
             link.change(|status| status.refused = refused);
@@ -107,7 +144,7 @@ impl RabbitTarget {
                     }
                 }
                 Ok(Either::Right(_)) => {}
-                Err(_) if !session.is_alive() => return "connection is closed".into(),
+                Err(_) if !session.is_alive() => return closed(),
                 // What was refused may have been mended.
                 Err(_) => self.state.send_modify(State::forgive),
             }
@@ -115,7 +152,7 @@ impl RabbitTarget {
     }
 
     /// What an event of the connection means; the cause if it means its end.
-    fn heed(&self, event: Option<Event>, session: &Session, link: &Link) -> Option<Cause> {
+    fn heed(&self, event: Option<Event>, session: &Session, link: &Link) -> Option<Error> {
         match event {
             Some(Event::ConnectionBlocked(reason)) => {
                 self.state.send_modify(|state| state.blocked = true);
@@ -130,8 +167,8 @@ impl RabbitTarget {
                 link.change(|status| status.state = LinkState::Up);
                 None
             }
-            Some(Event::Error(error)) if !session.is_alive() => Some(cause(&error)),
-            None => Some("connection is closed".into()),
+            Some(Event::Error(error)) if !session.is_alive() => Some(error),
+            None => Some(closed()),
             Some(_) => None,
         }
     }
@@ -142,7 +179,11 @@ impl RabbitTarget {
             if self.state.borrow().exchanges[index] != Standing::Undeclared {
                 continue;
             }
-            let declared = session.declare(exchange).await;
+            let how = self.settings.declare;
+            let declared = match how {
+                Declare::None => Ok(()),
+                _ => session.declare(exchange, how).await,
+            };
             let standing = match &declared {
                 Ok(()) => Standing::Ready,
                 Err(error) if error.is_amqp_error() => {
@@ -154,7 +195,7 @@ impl RabbitTarget {
             self.state.send_modify(|state| state.exchanges[index] = standing);
             // What the broker does not know at all, as a type, ends the whole connection.
             if declared.is_err_and(|error| error.is_amqp_hard_error()) {
-                return Err(ErrorKind::InvalidConnectionState(ConnectionState::Closed).into());
+                return Err(closed());
             }
         }
         Ok(())
@@ -165,6 +206,21 @@ impl RabbitTarget {
     }
 }
 
+fn closed() -> Error {
+    ErrorKind::InvalidConnectionState(ConnectionState::Closed).into()
+}
+
 fn next(backoff: &mut Backoff<impl FnMut() -> f64>) -> Duration {
     backoff.next(None).expect("attempts to connect have no end")
+}
+
+// === impl Allowed ===
+
+impl Allowed {
+    fn after(channels: usize, end: &Error) -> Self {
+        Self {
+            channels: NonZeroUsize::new(channels).unwrap_or(NonZeroUsize::MIN),
+            cause: cause(end),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Checked settings of the RabbitMQ target.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +23,48 @@ pub struct RabbitSettings {
     pub(super) login: RabbitLogin,
     pub(super) tls: Option<Tls>,
     pub(super) confirms: bool,
+    pub(super) declare: Declare,
     pub(super) exchanges: Vec<Exchange>,
+    /// How many batches may be under way at once.
+    pub(super) workers: usize,
     /// The waits between attempts to connect.
     pub(super) reconnect: RetrySettings,
+    /// How often and when a message is published again that the broker did not take.
+    pub(super) nack: RetrySettings,
+}
+
+/// What is wanted of a RabbitMQ target, before it is checked.
+#[derive(Clone, Debug)]
+pub struct RabbitOptions {
+    /// The broker and the user.
+    pub login: RabbitLogin,
+    /// How the connection is encrypted, if it is.
+    pub tls: Option<TlsOptions>,
+    /// Whether the broker confirms messages.
+    pub confirms: bool,
+    /// How exchanges are declared.
+    pub declare: Declare,
+    /// The exchanges, no two of one name with different properties.
+    pub exchanges: Vec<Exchange>,
+    /// The workers of the pool: how many channels are wanted depends on them.
+    pub workers: usize,
+    /// The first wait between attempts to connect.
+    pub reconnect_delay: Duration,
+    /// The longest one, or `reconnect_delay` if that is longer.
+    pub reconnect_max: Duration,
+    /// How often and when a message is published again that the broker did not take.
+    pub nack: RetrySettings,
+}
+
+/// What is done about an exchange before something is published to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declare {
+    /// It is made, unless there is one like it.
+    Active,
+    /// The broker is asked whether there is one of its name.
+    Passive,
+    /// Nothing.
+    None,
 }
 
 /// The broker and the user.
@@ -66,24 +106,20 @@ pub(super) struct Tls {
 // === impl RabbitSettings ===
 
 impl RabbitSettings {
-    /// Checks settings, complaining in the names of the configuration's keys. Waits between
-    /// attempts to connect begin with `reconnect_delay` and end with `reconnect_max`, or with
-    /// `reconnect_delay` if that is longer.
+    /// Checks options, complaining in the names of the configuration's keys.
     ///
     /// # Errors
     ///
-    /// Every setting that cannot be used is named; of the password only that it is missing.
-    pub fn new(
-        login: RabbitLogin,
-        tls: Option<&TlsOptions>,
-        confirms: bool,
-        exchanges: Vec<Exchange>,
-        reconnect_delay: Duration,
-        reconnect_max: Duration,
-    ) -> Result<Self, InvalidSettings> {
+    /// Every option that cannot be used is named; of the password only that it is missing.
+    pub fn new(options: RabbitOptions) -> Result<Self, InvalidSettings> {
+        let RabbitOptions { login, tls, confirms, declare, exchanges, workers, .. } = options;
+        let RabbitOptions { reconnect_delay, reconnect_max, nack, .. } = options;
         let mut complaints = InvalidSettings::default();
-        if login.host.is_empty() {
-            complaints.complain("host", "a host name or an address", "nothing");
+        if let Some(got) = no_host(&login.host) {
+            // Without the text, which may hold a password.
+            let allowed = "a host name or an address alone, as port, user and virtual_host have \
+                           options of their own";
+            complaints.complain("host", allowed, got);
         }
         complaints.short("virtual_host", &login.virtual_host);
         for (index, exchange) in exchanges.iter().enumerate() {
@@ -100,7 +136,7 @@ impl RabbitSettings {
                 );
             }
         }
-        let tls = tls.and_then(|options| {
+        let tls = tls.as_ref().and_then(|options| {
             let config = complaints.keep(client_config(options))?;
             let server_name = options.server_name().unwrap_or(&login.host).to_owned();
             Some(Tls { config: Arc::new(config), server_name })
@@ -111,12 +147,37 @@ impl RabbitSettings {
             base: reconnect_delay.max(SHORTEST_DELAY),
             max: reconnect_max.max(reconnect_delay).max(SHORTEST_DELAY),
         };
-        complaints.into_result(Self { login, tls, confirms, exchanges, reconnect })
+        complaints.into_result(Self {
+            login,
+            tls,
+            confirms,
+            declare,
+            exchanges,
+            workers,
+            reconnect,
+            nack,
+        })
     }
 
     /// The index of the first exchange of this name.
     pub(super) fn exchange(&self, name: &str) -> Option<usize> {
         self.exchanges.iter().position(|exchange| exchange.name == name)
+    }
+}
+
+/// What the text is, if it cannot be a host name or an address.
+fn no_host(text: &str) -> Option<&'static str> {
+    let address = text.parse::<IpAddr>().is_ok();
+    match text {
+        "" => Some("nothing"),
+        _ if address => None,
+        _ if text.contains("://") => Some("a URL"),
+        _ if text.contains('@') => Some("a user"),
+        _ if text.contains('/') => Some("a path"),
+        _ if text.starts_with('[') => Some("an address in brackets"),
+        _ if text.contains(':') => Some("a port"),
+        _ if text.contains(char::is_whitespace) => Some("a blank"),
+        _ => None,
     }
 }
 
@@ -174,8 +235,17 @@ mod tests {
         login: RabbitLogin,
         exchanges: Vec<Exchange>,
     ) -> Result<RabbitSettings, InvalidSettings> {
-        let (delay, max) = (Duration::from_secs(2), Duration::from_secs(30));
-        RabbitSettings::new(login, None, true, exchanges, delay, max)
+        RabbitSettings::new(RabbitOptions {
+            login,
+            tls: None,
+            confirms: true,
+            declare: Declare::Active,
+            exchanges,
+            workers: 10,
+            reconnect_delay: Duration::from_secs(2),
+            reconnect_max: Duration::from_secs(30),
+            nack: RetrySettings { count: None, base: Duration::ZERO, max: Duration::ZERO },
+        })
     }
 
     #[test]
@@ -186,7 +256,8 @@ mod tests {
         assert_eq!(
             complaints.0,
             [
-                "host: must be a host name or an address, got nothing",
+                "host: must be a host name or an address alone, as port, user and virtual_host \
+                 have options of their own, got nothing",
                 "virtual_host: must be from 1 to 255 bytes, got 256",
                 "chat_msg_exchange.name: must be from 1 to 255 bytes, got 0",
             ]
@@ -204,6 +275,29 @@ mod tests {
         assert_eq!(settings(login(), twins("topic")).unwrap().exchange("events"), Some(0));
         let complaints = settings(login(), twins("fanout")).unwrap_err().0;
         assert!(complaints[0].starts_with("presence_exchange: must be"), "{complaints:?}");
+    }
+
+    #[test]
+    fn a_host_that_is_more_than_one_is_told_without_the_password_that_it_may_hold() {
+        let complaint = |host: &str| {
+            let given = RabbitLogin { host: host.into(), ..login() };
+            settings(given, Vec::new()).err().map(|complaints| complaints.to_string())
+        };
+        for (host, got) in [
+            ("amqp://guest:secretword@mq.example.com", "a URL"),
+            ("guest:secretword@mq.example.com", "a user"),
+            ("mq.example.com:5672", "a port"),
+            ("mq.example.com/chat", "a path"),
+            ("[::1]", "an address in brackets"),
+            (" mq.example.com", "a blank"),
+        ] {
+            let complaint = complaint(host).unwrap();
+            assert!(complaint.starts_with("host: ") && complaint.ends_with(got), "{complaint}");
+            assert!(!complaint.contains("secretword"));
+        }
+        for host in ["mq.example.com", "mq", "under_score.test.", "127.0.0.1", "::1", "fe80::1"] {
+            assert_eq!(complaint(host), None, "{host}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn accepted(topic: &str, body: &str, group: Option<&str>) -> Accepted {
         attributes: if group.is_none() { attributes } else { Box::default() },
         group: group.map(Into::into),
     };
-    Accepted { id: 7, at: Instant::now(), message }
+    Accepted { id: 7, at: Instant::now(), nacks: 0, message }
 }
 
 #[test]
