@@ -16,7 +16,7 @@
 -define(HT, <<"localhost">>).
 -define(ALICE, <<"alice@localhost/phone">>).
 -define(BOB, <<"bob@localhost/laptop">>).
-%% Two seconds, with what a busy machine adds; callers of the server's have five.
+%% A second and a half, with what a busy machine adds; callers of the server's have five.
 -define(IN_TIME_MS, 4000).
 
 all() ->
