@@ -440,7 +440,7 @@ stopping_drains_all_handlers_at_the_same_time(Config) ->
                                                       request_timeout => 60000}},
     start_with([#{}, #{pool_name => hanging}],
                #{outgoing_pools => [Hanging, pool(http_pool, Config)]},
-               #{queue => #{drain_timeout_ms => 500}}),
+               #{queue => #{drain_timeout_ms => 3000}}),
     [send(<<"chat">>, <<"Hi">>) || _ <- lists:seq(1, 100)],
     {stopped, _} = mongoose_modules:ensure_stopped(?HT, mod_event_pusher_http),
     ?assertEqual(100, length(http_service:flush(?config(receiver, Config)))),
