@@ -38,7 +38,7 @@ impl RabbitTarget {
         loop {
             let began = Instant::now();
             let wanted = allowed.as_ref().map_or(self.channels(), |allowed| allowed.channels);
-            let delay = match Session::open(&self.settings, wanted).await {
+            let delay = match Session::open(&self.settings, wanted, allowed.is_some()).await {
                 Ok(session) => {
                     self.tell_channels(session.channels(), allowed.as_ref(), link);
                     let channels = session.channels().get();

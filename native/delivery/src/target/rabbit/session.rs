@@ -15,6 +15,9 @@ use tokio::time::sleep;
 use super::connect::{Breaker, connect};
 use super::settings::{Declare, Exchange, RabbitSettings};
 
+/// How long after a channel was closed a broker that counts them still counts it.
+const COUNTED: Duration = Duration::from_millis(200);
+
 /// How long, and how often, to wait for the number of a channel that was closed: the client frees it
 /// a moment later.
 const FREED_WITHIN: (Duration, u32) = (Duration::from_millis(10), 100);
@@ -30,6 +33,8 @@ pub(super) struct Session {
     _breaker: Breaker,
     confirms: bool,
     channels: NonZeroUsize,
+    /// The broker has refused one more.
+    counted: bool,
     /// The channels that nobody uses at the moment. A batch has one of its own, so that what closes
     /// it is to blame on that batch.
     idle: Mutex<Vec<Channel>>,
@@ -58,9 +63,11 @@ pub(super) struct Lease<'a> {
 
 impl Session {
     /// Connects and opens `wanted` channels, or what the broker says that a connection may have.
+    /// `counted` tells that a connection has ended by one more.
     pub(super) async fn open(
         settings: &RabbitSettings,
         wanted: NonZeroUsize,
+        counted: bool,
     ) -> Result<Self, Unopened> {
         let (connection, breaker) = connect(settings).await.map_err(Unopened::Connection)?;
         let allowed = usize::from(connection.configuration().channel_max());
@@ -72,6 +79,7 @@ impl Session {
             _breaker: breaker,
             confirms: settings.confirms,
             channels,
+            counted,
             idle: Mutex::default(),
             batches: Semaphore::new(batches),
             shares: settings.exchanges.iter().map(|_| Semaphore::new(share)).collect(),
@@ -137,7 +145,12 @@ impl Session {
         let idle = self.idle().pop();
         let channel = match idle.filter(|channel| channel.status().connected()) {
             Some(channel) => channel,
-            None => self.open_channel().await?,
+            None => {
+                if self.counted {
+                    sleep(COUNTED).await;
+                }
+                self.open_channel().await?
+            }
         };
         Ok(Lease { channel, _places: places })
     }
