@@ -159,6 +159,7 @@ refused_at_the_start() ->
      {"plugin_module: ", sns(["plugin_module = \"lists\"", "muc_messages_topic = \"muc\""])},
      {"callback_module: ", [string:replace(http(), "path", "callback_module = \"lists\", path"),
                             Https]},
+     {"path: ", [string:replace(http(), "hook?", "../hook?"), pool("http://localhost")]},
      {"plugin_module: ", [?PARENT, "push]\nplugin_module = \"lists\""]},
      {"iqdisc.workers: ", [?PARENT, "push]\niqdisc.type = \"queues\""]},
      {"queue.drain_timeout_ms: ", [?PARENT, "push]\nqueue.drain_timeout_ms = 86400001"]},

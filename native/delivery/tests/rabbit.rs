@@ -114,7 +114,7 @@ async fn what_answers_instead_of_a_broker_is_named() {
             }
         };
         let failing = async {
-            while pool.stats().link.unwrap().failed == 0 {
+            while pool.stats().link.is_none_or(|link| link.failed == 0) {
                 sleep(Duration::from_millis(10)).await;
             }
         };

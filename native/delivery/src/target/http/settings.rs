@@ -3,7 +3,7 @@
 use rustls::pki_types::ServerName;
 use url::{Host, Position, Url};
 
-use crate::settings::InvalidSettings;
+use crate::settings::{InvalidSettings, without_secrets};
 
 /// Where to post.
 #[derive(Clone, Debug)]
@@ -42,12 +42,12 @@ impl HttpSettings {
             if !is_kept(part) {
                 let allowed = "a path without \"#\", which is written \"%23\", without \"\\\", \
                                control characters and the segments \".\" and \"..\"";
-                complaints.complain(key, allowed, format_args!("{part:?}"));
+                complaints.complain(key, allowed, without_secrets(part));
             }
         }
         let url =
             Url::parse(&format!("{origin}{}", join(path_prefix, path))).unwrap_or_else(|_| {
-                complaints.complain("path", "the path of a URL", format_args!("{path:?}"));
+                complaints.complain("path", "the path of a URL", without_secrets(path));
                 Url::parse("http://invalid").expect("a valid URL")
             });
         let tls_name = server_name.and_then(|name| complaints.keep(tls_name(name)));
@@ -135,7 +135,10 @@ mod tests {
                 let complaint = HttpSettings::new("http://h", prefix, path, None).unwrap_err();
                 let [complaint] = &complaint.0[..] else { panic!("{complaint}") };
                 assert!(complaint.starts_with(&format!("{key}: must be a path")), "{complaint}");
-                assert!(complaint.ends_with(&format!("got {part:?}")), "{complaint}");
+                assert!(
+                    complaint.ends_with(&format!("got {}", without_secrets(part))),
+                    "{complaint}"
+                );
             }
         }
         assert_eq!(url("http://h", "/", "a%23b"), "http://h/a%23b");
