@@ -40,6 +40,7 @@
          a_domain_of_a_host_type_works_like_a_host/1,
          the_inbox_tells_the_count/1,
          the_inbox_of_older_servers_tells_the_count/1,
+         metrics_have_the_labels_that_exometer_knows/1,
          a_module_that_cannot_start_leaves_nothing_behind/1,
          the_module_starts_and_stops_any_number_of_times/1,
          the_backend_is_reported_as_a_metric/1]).
@@ -527,6 +528,29 @@ the_inbox_of_older_servers_tells_the_count(_Config) ->
     after
         {module, mongoose_hooks} = reload(mongoose_hooks)
     end.
+
+%% Confirms it for servers up to 6.6, which know pool_tag alone, and for later ones.
+metrics_have_the_labels_that_exometer_knows(_Config) ->
+    Keys = fun() -> lists:usort([maps:keys(Labels) || {_Event, Labels, _Metrics}
+                                     <- mod_event_pusher_push:instrumentation(?HT)]) end,
+    {stopped, Opts} = mongoose_modules:ensure_stopped(?HT, mod_event_pusher_push),
+    load_older_hooks(),
+    try
+        ?assertEqual([[host_type, pool_tag, pool_type]], Keys()),
+        ok = mongoose_config:set_opt(instrumentation, #{exometer => #{}}),
+        ?assertEqual([[host_type, pool_tag]], Keys()),
+        {started, _} = mongoose_modules:ensure_started(?HT, mod_event_pusher_push, Opts),
+        enable(?BOB, <<"n">>),
+        send(<<"Hi">>),
+        {stopped, _} = mongoose_modules:ensure_stopped(?HT, mod_event_pusher_push),
+        Labels = maps:remove(pool_type, event_pusher_push_pool:labels(?HT)),
+        ?assertEqual(1, host_metrics:total(event_pusher_events, Labels, unanswered))
+    after
+        {module, mongoose_hooks} = reload(mongoose_hooks)
+    end,
+    ?assertEqual([[host_type, pool_tag, pool_type]], Keys()),
+    {started, _} = mongoose_modules:ensure_started(?HT, mod_event_pusher_push, Opts),
+    ok = mongoose_config:unset_opt(instrumentation).
 
 with_inbox() ->
     ok = gen_hook:add_handler(inbox_unread_count, ?HT, fun ?MODULE:count/3, #{}, 50),

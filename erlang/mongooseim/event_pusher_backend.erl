@@ -171,7 +171,8 @@ body(Packet) ->
 %% Metrics
 
 -spec instrumentation(labels()) -> [mongoose_instrument:spec()].
-instrumentation(#{pool_type := PoolType} = Labels) ->
+instrumentation(#{pool_type := PoolType} = All) ->
+    Labels = event_pusher_compat:metric_labels(All),
     Fates = maps:from_keys([delivered, rejected, exhausted, closed, full | own_fates(PoolType)],
                            spiral),
     [{?EVENTS, Labels, #{metrics => Fates#{retried => spiral, time => histogram}}},
@@ -234,13 +235,16 @@ measure(Counts, #{times_us := Times}, Labels) ->
 %% One of the times from acceptance to delivery.
 -spec delivered_after(Us :: non_neg_integer(), labels()) -> ok.
 delivered_after(Time, Labels) ->
-    mongoose_instrument:execute(?EVENTS, Labels, #{time => Time}).
+    execute(?EVENTS, Labels, #{time => Time}).
+
+execute(Event, Labels, Measurements) ->
+    mongoose_instrument:execute(Event, event_pusher_compat:metric_labels(Labels), Measurements).
 
 %% Nothing is executed for what did not happen.
 execute_some(Event, Labels, Counts) ->
     case maps:filter(fun(_Key, Count) -> Count > 0 end, Counts) of
         None when map_size(None) =:= 0 -> ok;
-        Some -> mongoose_instrument:execute(Event, Labels, Some)
+        Some -> execute(Event, Labels, Some)
     end.
 
 -spec measure_levels(labels(), [event_pusher:stats()]) -> ok.
@@ -248,7 +252,7 @@ measure_levels(Labels, All) ->
     Of = fun(Key) -> [maps:get(Key, Stats) || Stats <- All] end,
     Levels = #{events => lists:sum(Of(queue_events)), bytes => lists:sum(Of(queue_bytes)),
                in_flight => lists:sum(Of(in_flight)), oldest_ms => lists:max([0 | Of(oldest_ms)])},
-    mongoose_instrument:execute(?QUEUE, Labels, Levels).
+    execute(?QUEUE, Labels, Levels).
 
 %% Log lines
 
@@ -295,7 +299,7 @@ log_clock(_Previous, #{clock_offset_s := Ahead}, Fields) ->
 
 report_connection(Previous, #{connection := State} = Report, Fields) when State =/= none ->
     Labels = maps:remove(receiver, Fields),
-    mongoose_instrument:execute(?CONNECTION, Labels, #{up => level(State =/= down),
+    execute(?CONNECTION, Labels, #{up => level(State =/= down),
                                                        blocked => level(State =:= blocked)}),
     Changes = maps:from_list([{Key, since(Counter, Previous, Report)}
                               || {Key, Counter} <- [{opened, connections_opened},
