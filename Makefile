@@ -1,15 +1,23 @@
 # Every target installs what it misses. See README.md, or run "make help".
 
-.PHONY: help setup native build host demo test bench package release-test lint fmt clean
+.PHONY: help setup native build host demo test chaos crash outage hostile fuzz bench package release-test lint \
+    advisories picture fmt clean
 
 help:
 	@echo "make demo      plays a conversation and an outage, and shows what arrives at all receivers"
 	@echo "make test      all tests: Rust, Python and Erlang; make test SUITES='a_SUITE b_SUITE': only these"
+	@echo "make hostile   a million calls of the library with any terms, then full load: about a minute"
+	@echo "make fuzz      what reads from outside, with any bytes; FUZZ_SECONDS=60 for each of 8 targets"
 	@echo "make lint      all static checks"
+	@echo "make chaos     everything fails for 5 minutes; shows that nothing is lost silently and nothing grows"
+	@echo "make crash     kills a node 20 times; shows that what was on disk arrives: about 2 minutes"
+	@echo "make outage    all receivers dead for MINUTES=2, without a spool and with one; shows memory and disk"
+	@echo "make advisories   known holes in dependencies, for machines with a network"
 	@echo "make bench     what a hook costs its caller, what a pool delivers"
 	@echo "make build     the application, in _build/default/lib/event_pusher"
 	@echo "make package   what operators install, in dist/"
 	@echo "make release-test MONGOOSEIM=DIR   the package in a copy of a real MongooseIM"
+	@echo "make picture   the picture of the dashboard in docs/images, with real data of an outage"
 	@echo "make setup     installs what the others need, which they do as well"
 	@echo "make fmt       formats the Rust code"
 	@echo "make clean     removes what was built"
@@ -51,10 +59,40 @@ demo: host
 test: host
 	@tools/test $(SUITES)
 
+# For CHAOS_SECONDS, by default 300, and as planned from CHAOS_SEED, by default another one each time.
+# With CHAOS_SPOOL=1, events are on disk as well.
+chaos: host
+	@test -e target/release/chaos || echo "chaos: compiling the receivers takes a minute the first time"
+	cargo build --release $(quiet) --package event_pusher_receiver
+	@tools/chaos
+
+# CRASH_KILLS times, by default 20, as planned from CRASH_SEED, by default another one each time.
+crash: host
+	@test -e target/release/chaos || echo "crash: compiling the receivers takes a minute the first time"
+	cargo build --release $(quiet) --package event_pusher_receiver
+	@tools/crash
+
+# For MINUTES each, by default 2, with OUTAGE_RATE events a second to each pool.
+outage: host
+	@OUTAGE_MINUTES=$(or $(MINUTES),2) tools/outage
+
+# HOSTILE_SEED, HOSTILE_FIRST and HOSTILE_CALLS make calls again.
+hostile: host
+	@tools/hostile
+
+fuzz: setup
+	@tools/fuzz $(TARGETS)
+
+advisories: setup
+	@tools/advisories
+
 bench: host
 	@test -e target/release/bare_amqp || echo "bench: compiling its programs takes a minute the first time"
 	cargo build --release $(quiet) --package event_pusher_receiver --package event_pusher_bench
 	@tools/bench
+
+picture: host
+	@tools/picture
 
 package: setup
 	@tools/package

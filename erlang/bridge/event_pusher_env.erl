@@ -1,10 +1,13 @@
 -module(event_pusher_env).
 -moduledoc "The settings of the node, the environment of the application: ranges and defaults.".
 
--export([get/1, check/0]).
+-export([get/1, check/0, check/1]).
 -export_type([setting/0]).
 
 -type setting() :: runtime_threads | report_interval_ms | reconnect_max_ms.
+
+-type error() :: #{what := event_pusher_bad_settings, reason := [binary(), ...],
+                   text := binary()}.
 
 -define(DAY_MS, 86400000).
 
@@ -17,20 +20,24 @@ get(Setting) ->
     end.
 
 %% The error has a line for each setting that is out of range: its name, what is allowed, what came.
--spec check() -> ok | {error, #{what := event_pusher_bad_settings, reason := [binary(), ...],
-                                text := binary()}}.
+-spec check() -> ok | {error, error()}.
 check() ->
-    case complaints() of
+    check(application:get_all_env(event_pusher)).
+
+%% The same of settings that are not set yet.
+-spec check([{atom(), term()}]) -> ok | {error, error()}.
+check(Settings) ->
+    case complaints(Settings) of
         [] -> ok;
         Complaints -> {error, #{what => event_pusher_bad_settings, reason => Complaints,
                                 text => <<"Settings of event_pusher are in app.config">>}}
     end.
 
--spec complaints() -> [binary()].
-complaints() ->
+-spec complaints([{atom(), term()}]) -> [binary()].
+complaints(Settings) ->
     [complaint(Setting, Least, Most, Value)
      || {Setting, Least, Most} <- ranges(),
-        Value <- [application:get_env(event_pusher, Setting, undefined)],
+        Value <- [proplists:get_value(Setting, Settings)],
         Value =/= undefined, not (is_integer(Value) andalso Least =< Value andalso Value =< Most)].
 
 -spec ranges() -> [{setting(), Least :: non_neg_integer(), Most :: pos_integer()}].
@@ -42,7 +49,10 @@ complaint(Setting, Least, Most, Value) ->
                          [Setting, Least, Most, Value, 10]),
     unicode:characters_to_binary(Text).
 
-%% A thread for each two schedulers leaves processor time for the server.
+%% A thread of the Rust runtime for each two schedulers leaves processor time for the server.
 default(runtime_threads) -> max(2, erlang:system_info(schedulers_online) div 2);
+%% How often a pool reports what became of its events.
 default(report_interval_ms) -> 5000;
+%% The longest wait between two attempts to connect to RabbitMQ, and the wait after it has refused
+%% something.
 default(reconnect_max_ms) -> 30000.

@@ -1,5 +1,7 @@
 -module(event_pusher_sup).
--moduledoc "Supervises the owners of the pools, which come and go with the modules that use them.".
+-moduledoc "Supervises the pools, which come and go with the modules that use them.".
+
+%% Each pool has a supervisor of its own, which restarts its owner. If that gives up, the others go on.
 
 -behaviour(supervisor).
 
@@ -11,33 +13,49 @@ start_link() ->
     supervisor:start_link({local, ?MODULE}, ?MODULE, []).
 
 -spec start_pool(event_pusher:name(), event_pusher:settings(), event_pusher:report_to()) ->
-    supervisor:startchild_ret().
-start_pool(Name, #{drain_timeout_ms := Drain} = Settings, ReportTo) ->
-    supervisor:start_child(?MODULE, #{
-        id => Name,
-        start => {event_pusher_pool, start_link, [Name, fun() -> Settings end, ReportTo]},
-        %% The owner drains its pool in terminate/2, which takes as long as the drain may take and
-        %% half a second for a target to close.
-        shutdown => Drain + 3000
-    }).
+    ok | {error, already_started | event_pusher_pool:refusal()}.
+start_pool(Name, Settings, ReportTo) ->
+    Args = [Name, event_pusher_hidden:hide(Settings), grace_ms(Settings), ReportTo],
+    Child = #{id => Name, type => supervisor, shutdown => infinity,
+              %% Nothing of it is left when it has ended, for whatever reason.
+              restart => temporary,
+              start => {event_pusher_pool_sup, start_link, Args}},
+    case ask(fun() -> supervisor:start_child(?MODULE, Child) end, {error, not_running}) of
+        {ok, _PoolSup} -> ok;
+        {error, {already_started, _PoolSup}} -> {error, already_started};
+        %% The supervisor adds the child to the reason.
+        {error, {Reason, _Child}} -> {error, Reason};
+        {error, not_running} -> {error, not_running}
+    end.
+
+%% How long an owner may take to end. A time that is none ends the start of the pool before it counts.
+grace_ms(#{drain_timeout_ms := Drain}) when is_integer(Drain), Drain >= 0 ->
+    event_pusher_pool:stops_within_ms(Drain);
+grace_ms(_Settings) ->
+    event_pusher_pool:stops_within_ms(0).
+
+-spec stop_pool(event_pusher:name()) -> ok.
+stop_pool(Name) ->
+    _ = ask(fun() -> supervisor:terminate_child(?MODULE, Name) end, {error, not_found}),
+    ok.
 
 %% The owners of those of the pools that run: none while the application does not.
 -spec owners([event_pusher:name()]) -> [pid()].
 owners(Names) ->
-    case whereis(?MODULE) of
-        undefined -> [];
-        Sup -> [Owner || {Name, Owner, _, _} <- supervisor:which_children(Sup), is_pid(Owner),
-                         lists:member(Name, Names)]
-    end.
+    Pools = ask(fun() -> supervisor:which_children(?MODULE) end, []),
+    [Owner || {Name, PoolSup, _, _} <- Pools, lists:member(Name, Names), is_pid(PoolSup),
+              {_, Owner, _, _} <- ask(fun() -> supervisor:which_children(PoolSup) end, []),
+              is_pid(Owner)].
 
--spec stop_pool(event_pusher:name()) -> ok | {error, not_found}.
-stop_pool(Name) ->
-    case whereis(?MODULE) =/= undefined andalso supervisor:terminate_child(?MODULE, Name) of
-        ok -> supervisor:delete_child(?MODULE, Name);
-        {error, not_found} -> {error, not_found};
-        false -> {error, not_found}
+%% Supervisors may end at any time, with the application or by a kill.
+ask(Call, Otherwise) ->
+    try
+        Call()
+    catch
+        exit:_ -> Otherwise
     end.
 
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
-    {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, []}}.
+    ok = event_pusher_latest:new(),
+    {ok, {#{strategy => one_for_one}, []}}.

@@ -1,5 +1,6 @@
 """What the script event-pusher does to a release: `python -m unittest` in this folder."""
 
+import fcntl
 import os
 import pathlib
 import platform
@@ -8,11 +9,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import termios
 import unittest
 
 from releases import AARCH64, LINE, START_SCRIPT, VM_ARGS, Place, elf, tree, write
 
 NOBODY = 65534
+COMMANDS = ["install", "uninstall", "check", "status", "pause", "resume", "retry-now", "drain", "drop"]
 
 
 class Script(unittest.TestCase):
@@ -332,6 +335,7 @@ class Script(unittest.TestCase):
         other = self.place.release("other")
         self.node(name=str(other / "erts-15.2.7" / "bin" / "beam.smp"))
         self.node("event_pusher_check")
+        self.node("event_pusher_command")
         self.done("install")
 
     def test_the_folder_that_a_running_node_uses_stays_until_it_has_been_restarted(self):
@@ -463,6 +467,8 @@ class Script(unittest.TestCase):
         self.assertEqual(["-extra", "package", f"{etc}/mongooseim.toml", f"{etc}/app.config"], words[-4:])
         self.assertFalse({"-sname", "-name", "-setcookie", "-args_file", "+P"} & set(words))
         self.assertEqual(before, tree(self.release))
+        self.done("check", "--connect")
+        self.assertEqual([f"{etc}/app.config", "connect", ""], told()[-3:])
 
     def test_check_has_the_code_path_of_the_node(self):
         told = self.fake_vm()
@@ -496,7 +502,123 @@ class Script(unittest.TestCase):
             self.assertEqual((wanted, ""), (result.returncode, result.stderr))
         for status in [1, 139]:
             self.fake_vm(status)
-            self.refused(f"did not run the check (status {status})", arguments=("check",))
+            self.refused(f"did not run this command (status {status})", arguments=("check",))
+
+    # The running node
+
+    def test_what_is_asked_of_the_node_is_asked_in_a_vm_without_its_cookie(self):
+        told = self.fake_vm()
+        dist = '-proto_dist inet6_tcp\n-kernel x y\n-ssl_dist_optfile "/etc/dist" # -epmd_module not\n'
+        write(self.release / "etc" / "vm.dist.args", dist)
+        before = tree(self.release)
+        etc = str(self.release / "etc")
+        for words, wanted in [
+            (("status",), ["status", "once", "table"]),
+            (("status", "--json"), ["status", "once", "json"]),
+            (("status", "--watch", "--json"), ["status", "watch", "2", "json", "none"]),
+            (("status", "--watch", "5"), ["status", "watch", "5", "table", "none"]),
+            (("status", "--watch=10"), ["status", "watch", "10", "table", "none"]),
+            (("pause", "sns:localhost"), ["pause", "sns:localhost"]),
+            (("resume", "http:a b:2"), ["resume", "http:a b:2"]),
+            (("retry-now", "sns:localhost"), ["retry-now", "sns:localhost"]),
+            (("drain", "sns:localhost"), ["drain", "sns:localhost", "60"]),
+            (("drain", "--timeout", "0", "sns:localhost"), ["drain", "sns:localhost", "0"]),
+            (("drop", "sns:localhost", "--all"), ["drop", "sns:localhost", "all"]),
+            (("drop", "sns:localhost", "--older-than=3600"), ["drop", "sns:localhost", "3600"]),
+        ]:
+            self.done(*words, env={"ERL_FLAGS": "-sname foo", "TERM": "xterm"})
+            where, variables, *seen, _ = told()
+            self.assertEqual((str(self.release), f"{self.release} {self.release}/erts-15.2.7/bin"), (where, variables.strip()))
+            self.assertEqual(["-s", "event_pusher_command", "main", "-extra", etc, *wanted], seen[seen.index("-s") :])
+            package = self.script.parent / "lib" / "event_pusher-0.1.0" / "ebin"
+            self.assertEqual(
+                ["-setcookie", "none", "-pa", str(package), "-proto_dist", "inet6_tcp", "-ssl_dist_optfile", '"/etc/dist"'],
+                seen[seen.index("-setcookie") : seen.index("-s")],
+            )
+            self.assertFalse({"-sname", "-name", "secret", "-args_file", "+P"} & set(seen))
+            self.assertEqual(before, tree(self.release))
+
+    def test_the_status_of_a_command_is_that_of_the_vm_unless_it_did_not_run(self):
+        for words in [("status",), ("status", "--watch"), ("pause", "sns:localhost")]:
+            self.fake_vm(3)
+            result = self.run_script(*words)
+            self.assertEqual((1, ""), (result.returncode, result.stderr))
+            self.fake_vm(139)
+            result = self.run_script(*words)
+            self.assertEqual(1, result.returncode)
+            self.assertIn("did not run this command (status 139)", result.stderr)
+
+    def test_the_cookie_has_to_be_readable(self):
+        self.vm_args.chmod(0o600)
+        result = self.run_script("status", as_nobody=True)
+        if os.geteuid() == 0:
+            self.assertEqual(1, result.returncode)
+            self.assertIn("cannot be read by", result.stderr)
+        self.vm_args.unlink()
+        result = self.run_script("status")
+        self.assertIn(f"there is no {self.vm_args}", result.stderr)
+
+    def on_a_terminal(self, view, end, environment=()):
+        """Watches on a terminal of 80 by 30, with a VM that writes this; gives status and output."""
+        write(self.release / "erts-15.2.7" / "bin" / "erlexec", f"#!/bin/sh\n{view}\n", 0o755)
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        termios.tcsetwinsize(slave, (30, 80))
+        before = termios.tcgetattr(slave)
+        words = [*self.shell, self.script, "status", "--watch", "--release", self.release]
+        variables = {"PATH": self.commands, "TERM": "xterm", "TMPDIR": str(self.place.path), **dict(environment)}
+
+        def own_terminal():
+            # Whoever runs these tests in the background ignores it.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+        process = subprocess.Popen(
+            words, stdin=slave, stdout=slave, stderr=slave, env=variables, start_new_session=True, preexec_fn=own_terminal
+        )
+        self.addCleanup(self.end, process)
+        seen = b""
+        while b"the view" not in seen:
+            seen += os.read(master, 4096)
+        end(process, master)
+        status = process.wait(20)
+        os.set_blocking(master, False)
+        try:
+            while more := os.read(master, 4096):
+                seen += more
+        except OSError:
+            pass
+        self.assertEqual(before, termios.tcgetattr(slave))
+        os.close(slave)
+        self.assertEqual([], list(self.place.path.glob("tmp*")))
+        return status, seen.decode()
+
+    def test_a_watch_leaves_the_terminal_as_it_was(self):
+        pid = self.place.path / "pid"
+        # As a VM, it does not end with the first signal that its group gets.
+        view = f'echo $$ >"{pid}"; for last in "$@"; do :; done; echo "the view, $last"; exec sleep 60'
+        ctrl_c = lambda process, master: os.write(master, b"\x03")
+        terminate = lambda process, master: process.terminate()
+        for end, wanted in [(ctrl_c, 0), (terminate, 1)]:
+            status, seen = self.on_a_terminal(view, end)
+            self.assertEqual(wanted, status, seen)
+            self.assertTrue(seen.startswith("\x1b[?1049h\x1b[?25lthe view, 30,colours"), repr(seen))
+            self.assertTrue(seen.endswith("\x1b[m\x1b[?25h\x1b[?1049l"), repr(seen))
+            self.assertNotIn("Terminated", seen)
+            with self.assertRaises(ProcessLookupError):
+                os.kill(int(pid.read_text()), 0)
+        _, seen = self.on_a_terminal(view, ctrl_c, {"NO_COLOR": "1"}.items())
+        self.assertIn("the view, 30,plain", seen)
+        _, seen = self.on_a_terminal(view, ctrl_c, {"TERM": "dumb"}.items())
+        self.assertNotIn("\x1b", seen)
+
+    def test_an_error_of_a_watch_is_told_when_its_screen_is_gone(self):
+        go = self.place.path / "go"
+        os.mkfifo(go)
+        view = f'echo "the view"; echo "event-pusher: gone" >&2; read line <"{go}"; exit 3'
+        status, seen = self.on_a_terminal(view, lambda process, master: go.write_text("on\n"))
+        self.assertEqual(1, status)
+        self.assertTrue(seen.endswith("\x1b[m\x1b[?25h\x1b[?1049levent-pusher: gone\r\n"), repr(seen))
 
     # Usage
 
@@ -506,14 +628,19 @@ class Script(unittest.TestCase):
 
         self.assertEqual("event_pusher 0.1.0\n", says("--version").stdout)
         self.assertIn("Usage: event-pusher install", says("--help").stdout)
-        for command in ["install", "uninstall", "check"]:
+        for command in COMMANDS:
             for words in [(command, "--help"), ("help", command)]:
                 result = says(*words)
                 self.assertEqual((0, ""), (result.returncode, result.stderr))
                 self.assertIn(f"Usage: event-pusher {command}", result.stdout)
 
         for words in [(), ("remove",), ("install",), ("install", "--release"), ("install", "--release", ""), ("install", "x"),
-                      ("install", "--config", "x", "--release", "y"), ("check", "--dry-run", "--release", "y"), ("help", "x")]:
+                      ("install", "--config", "x", "--release", "y"), ("check", "--dry-run", "--release", "y"), ("help", "x"),
+                      ("status", "x", "--release", "y"), ("status", "--watch", "0", "--release", "y"),
+                      ("status", "--watch=3601", "--release", "y"), ("status", "--watch=1.5", "--release", "y"),
+                      ("pause", "--release", "y"), ("pause", "a", "b", "--release", "y"), ("pause", "a", "--all", "--release", "y"),
+                      ("drain", "a", "--timeout", "x", "--release", "y"), ("drain", "a", "--timeout=99999999999999999999", "--release", "y"),
+                      ("drop", "a", "--release", "y"), ("drop", "a", "--all", "--older-than", "1", "--release", "y")]:
             result = says(*words)
             self.assertEqual((2, ""), (result.returncode, result.stdout), words)
             self.assertIn("event-pusher", result.stderr)

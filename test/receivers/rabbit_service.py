@@ -18,6 +18,7 @@ answer per command, in order:
     declare EXCHANGE TYPE DURABLE               -> ok
     declare_with EXCHANGE TYPE DURABLE WHAT     -> ok       WHAT is auto_delete, internal or alternate (an argument)
     delete EXCHANGE                             -> ok
+    catch_all EXCHANGE                          -> ok       what finds no queue there goes to those of `bind` nevertheless
     await_exchange EXCHANGE                     -> ok       when it exists
     exchanges                                   -> #{Name => #{type, durable}}      without those of the broker itself
     restart | kill | down | up                  -> ok       down and restart end the node in order, kill does not
@@ -47,6 +48,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import threading
 import time
 
@@ -63,7 +65,7 @@ PERSISTENT = pika.BasicProperties(delivery_mode=2)
 POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 30
 COMMANDS = set(
-    "bind bind_full purge unbind publish await_consumers declare declare_with delete await_exchange exchanges restart "
+    "bind bind_full catch_all purge unbind publish await_consumers declare declare_with delete await_exchange exchanges restart "
     "kill down up reset block unblock max_message_size channel_max add_user password permissions topic_permissions "
     "max_channels add_vhost connections close_connections".split()
 )
@@ -149,6 +151,18 @@ class Service:
             channel.queue_bind(queue, exchange, routing_key)
         return queue
 
+    def catch_all(self, exchange):
+        """A policy is no argument of the exchange, so whoever declares it need not know."""
+        rest = f"{exchange}.rest"
+        with self._channel(VHOST) as channel:
+            channel.exchange_declare(rest, "fanout", durable=True)
+            for queue, consumer in self.consumers.items():
+                if (consumer.exchange, consumer.parameters.virtual_host) == (exchange, VHOST):
+                    channel.queue_bind(queue, rest)
+        pattern, definition = f"^{re.escape(exchange)}$", f"[{{{term('alternate-exchange')}, {term(rest)}}}]"
+        words = ", ".join([term(VHOST), term(rest), term(pattern), definition, "0", term("exchanges"), term("")])
+        self._ask(f"ok = rabbit_policy:set({words})")
+
     def purge(self, queue):
         with self._channel(self.queues[queue]) as channel:
             return channel.queue_purge(queue).method.message_count
@@ -221,6 +235,8 @@ class Service:
             self.unbind(queue)
         self._admit_user()
         self._ask(f"[rabbit_exchange:delete(Name, false, <<>>) || {_exchanges(VHOST)}]")
+        policies = f"[Name || Policy <- rabbit_policy:list({term(VHOST)}), {{name, Name}} <- Policy]"
+        self._ask(f"[ok = rabbit_policy:delete({term(VHOST)}, Name, <<>>) || Name <- {policies}]")
 
     def block(self):
         self._set_memory_high_watermark("0")

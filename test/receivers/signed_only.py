@@ -4,7 +4,9 @@ The signature is computed again with botocore over what was received: method, pa
 SignedHeaders, and the SHA-256 of the body itself. Beyond an equal signature it asks for: the region and the service it
 stands for; the day of the scope equal to that of x-amz-date, and that within 15 minutes; host and every x-amz-* header
 signed; an x-amz-content-sha256, where there is one, that fits the body (so no UNSIGNED-PAYLOAD); no session token and
-no presigned URL. A refusal is a 403 with an error document as SNS writes it.
+no presigned URL. A refusal is an error document as SNS writes it, with the status 403.
+
+It can be told to have another clock, and not to know an action.
 
 Not checked: botocore leaves user-agent and hop-by-hop headers out of its own signatures, so a client that signs one of
 those is refused, although AWS would take it.
@@ -15,6 +17,7 @@ import hmac
 import io
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
@@ -30,15 +33,16 @@ AUTHORIZATION = re.compile(
 
 
 class Refused(Exception):
-    def __init__(self, code, message):
+    def __init__(self, code, message, status="403 Forbidden"):
         super().__init__(message)
-        self.code = code
+        self.code, self.status = code, status
 
 
 class SignedOnly:
     def __init__(self, app, service, region, secret_of):
         """secret_of: access key id -> secret, None for a key that does not exist."""
         self.app, self.service, self.region, self.secret_of = app, service, region, secret_of
+        self.ahead, self.unknown = timedelta(0), set()
 
     def __call__(self, environ, start_response):
         body = _take_body(environ)
@@ -48,11 +52,14 @@ class SignedOnly:
             return _answer(refused, start_response)
         return self.app(environ, start_response)
 
+    def now(self):
+        return datetime.now(UTC) + self.ahead
+
     def _check(self, environ, body):
         authorization = self._authorization(environ)
         headers = _headers(environ)
         signed = _signed_headers(headers, authorization["signed"].split(";"))
-        timestamp = _timestamp(signed, authorization["day"])
+        timestamp = _timestamp(signed, authorization["day"], self.now())
         if headers.get("x-amz-content-sha256", digest := hashlib.sha256(body).hexdigest()) != digest:
             raise _mismatch("The x-amz-content-sha256 header does not fit the body.")
         secret = self.secret_of(authorization["key"])
@@ -65,6 +72,8 @@ class SignedOnly:
         expected = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
         if not hmac.compare_digest(expected, authorization["signature"]):
             raise _mismatch("The request signature we calculated does not match the signature you provided.")
+        for action in self.unknown.intersection(parse_qs(body.decode()).get("Action", [])):
+            raise Refused("InvalidAction", f"Could not find operation {action}", "400 Bad Request")
 
     def _authorization(self, environ):
         if "HTTP_AUTHORIZATION" not in environ:
@@ -89,7 +98,7 @@ def _signed_headers(headers, names):
     return {name: headers[name] for name in names}
 
 
-def _timestamp(signed, day):
+def _timestamp(signed, day, now):
     timestamp = signed["x-amz-date"]
     try:
         when = datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
@@ -97,7 +106,7 @@ def _timestamp(signed, day):
         raise Refused("IncompleteSignature", "x-amz-date must be in ISO-8601 basic format.") from None
     if timestamp[:8] != day:
         raise _mismatch(f"Date in Credential scope does not match YYYYMMDD from x-amz-date: '{day}' != '{timestamp}'.")
-    if abs(datetime.now(UTC) - when) > TOLERANCE:
+    if abs(now - when) > TOLERANCE:
         raise _mismatch(f"Signature expired: {timestamp} is not within 15 minutes of the present time.")
     return timestamp
 
@@ -127,5 +136,5 @@ def _answer(refused, start_response):
         f"<Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
         f"<RequestId>{uuid4()}</RequestId></ErrorResponse>"
     ).encode()
-    start_response("403 Forbidden", [("Content-Type", "text/xml"), ("Content-Length", str(len(document)))])
+    start_response(refused.status, [("Content-Type", "text/xml"), ("Content-Length", str(len(document)))])
     return [document]

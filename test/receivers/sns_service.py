@@ -11,6 +11,9 @@ then one for each message that reaches the SQS queue behind a topic, and one ans
     {message, #{topic, message_id, body, attributes => #{Name => {Type, Value}}, group, deduplication, received_at_ms}}.
     topic NAME  -> {topic, #{name, arn}}.      created with its queue unless it exists; FIFO if NAME ends in .fifo
     user NAME   -> {user, #{access_key_id, secret_access_key}}.      a new user who may do anything with SNS
+    stranger NAME  -> {stranger, #{access_key_id, secret_access_key}}.      a new user who may do nothing
+    clock SECONDS  -> {clock, ok}.      how far the clock of the service is ahead, at first 0
+    unknown ACTION ...  -> {unknown, ok}.      actions that the service does not know, at first none
     count       -> {count, #{Topic => Number}}.      messages that arrived so far
 
 Signatures are checked by `signed_only`, in front of moto. moto's own check is switched off, because it both passes and
@@ -26,6 +29,7 @@ import json
 import os
 import threading
 from collections import Counter
+from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from moto import settings
@@ -62,6 +66,10 @@ class Service:
         self.iam.put_user_policy(name, "publish", json.dumps(POLICY))
         return self.iam.create_access_key(name)
 
+    def stranger(self, name):
+        self.iam.create_user(self.region, name)
+        return self.iam.create_access_key(name)
+
     def topic(self, name):
         """The topic's ARN; a new topic gets a queue of the same name, and a thread that reports what arrives there."""
         fifo = name.endswith(".fifo")
@@ -85,14 +93,14 @@ class Service:
                 self.report((Atom("message"), _message(topic, message)))
                 self.arrived[topic] += 1
 
-    def serve(self, access_key_id, tls):
-        """Starts the server, on a free port; answers with its address."""
+    def serve(self, access_key_id, tls, port=0):
+        """Starts the server, by default on a free port; answers with its address."""
         settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
         IAMRequest.check_signature = lambda request: None
         moto = DomainDispatcherApplication(create_backend_app)
         _warm_up(moto, access_key_id, self.region)
-        app = SignedOnly(moto, "sns", self.region, self._secret)
-        server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Handler, ssl_context=tls)
+        self.app = SignedOnly(moto, "sns", self.region, self._secret)
+        server = make_server("127.0.0.1", port, self.app, threaded=True, request_handler=Handler, ssl_context=tls)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
 
@@ -103,6 +111,9 @@ class Service:
 
 class Handler(MotoRequestHandler):
     disable_nagle_algorithm = True
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(timestamp or self.server.app.now().timestamp())
 
     def log_request(self, *_):
         pass
@@ -138,6 +149,14 @@ def command(service, words):
             return atoms(name=name, arn=service.topic(name))
         case ["user", name]:
             return _credentials(service.user(name))
+        case ["stranger", name]:
+            return _credentials(service.stranger(name))
+        case ["clock", seconds]:
+            service.app.ahead = timedelta(seconds=int(seconds))
+            return Atom("ok")
+        case ["unknown", *actions]:
+            service.app.unknown = set(actions)
+            return Atom("ok")
         case ["count"]:
             return dict(service.arrived)
     raise ValueError(f"unknown command: {' '.join(words)}")

@@ -70,6 +70,16 @@ class RabbitService(unittest.TestCase):
         self.assertEqual({"exchange": "chat", "routing_key": "alice.phone", "body": b"\x00hello",
                           "properties": properties, "redelivered": False}, arrival)
 
+    def test_what_finds_no_queue_goes_to_those_of_the_exchange_nevertheless(self):
+        self.tell("bind", "chat", "topic", "true", "alice.#")
+        self.tell("catch_all", "chat")
+        publisher = self.publisher()
+        publisher.basic_publish("chat", "alice.phone", b"1", PERSISTENT)
+        publisher.basic_publish("chat", "bob.phone", b"2", PERSISTENT)
+        self.assertEqual([b"1", b"2"], [self.arrival()["body"], self.arrival()["body"]])
+        self.tell("reset")
+        self.assertEqual("[]", self.broker.ask("rabbit_policy:list()"))
+
     def test_exchanges_are_listed_by_type_and_durability(self):
         self.assertEqual("#{}", self.tell("exchanges"))
         self.tell("declare", "chat", "topic", "false")
@@ -153,7 +163,11 @@ class RabbitService(unittest.TestCase):
         self.assertEqual("1", self.tell("close_connections", USER))
         with self.assertRaises(ConnectionClosed):
             connection.process_data_events(20)
-        self.assertEqual("0", self.tell("connections", USER))
+        # The client is told before the broker forgets the connection, and nobody tells of that.
+        deadline = time.monotonic() + 20
+        while (left := self.tell("connections", USER)) != "0" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertEqual("0", left)
         self.publisher().basic_publish("chat", "key", b"hello")
         self.assertEqual(b"hello", self.arrival()["body"])
 

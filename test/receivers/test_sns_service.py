@@ -6,6 +6,7 @@ import queue
 import re
 import unittest
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from unittest import mock
 from urllib.parse import quote, urlencode
 
@@ -94,6 +95,31 @@ class SnsService(unittest.TestCase):
         self.connection.request("POST", "/moto-api/reset", b"")
         response = self.connection.getresponse()
         self.assert_refused((response.status, response.read().decode()), "MissingAuthenticationToken")
+
+    def test_another_clock_refuses_what_is_signed_for_the_right_time_and_says_which_time_it_is(self):
+        self.addCleanup(setattr, self.service.app, "ahead", timedelta(0))
+        self.service.app.ahead = timedelta(hours=1)
+        self.assert_refused(self.send(self.publish()))
+        self.connection.request("GET", "/")
+        response = self.connection.getresponse()
+        response.read()
+        ahead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)
+        self.assertEqual(3600, round(ahead / timedelta(minutes=1)) * 60)
+        self.assertEqual(1, len(response.headers.get_all("Date")))
+        self.assert_accepted(self.send(self.publish(), age=timedelta(hours=-1)))
+        self.arrival()
+
+    def test_an_action_may_be_unknown(self):
+        self.addCleanup(setattr, self.service.app, "unknown", set())
+        self.service.app.unknown = {"Publish"}
+        status, text = self.send(self.publish())
+        self.assertEqual((400, "InvalidAction"), (status, re.search("<Code>(.*?)</Code>", text)[1]))
+
+    def test_a_stranger_may_not_publish(self):
+        with mock.patch.object(self, "key", self.service.stranger("stranger")):
+            status, text = self.send(self.publish())
+        self.assertEqual(403, status, text)
+        self.assertIn("not authorized", text)
 
     def test_anything_changed_after_signing_is_refused(self):
         body = self.publish()

@@ -98,6 +98,13 @@ class Release:
         epmd = self.root / f"erts-{self.erts}" / "bin" / "epmd"
         subprocess.run([epmd, "-kill"], env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
+    def kill(self):
+        """As a crash ends the node: it has no time for anything."""
+        os.kill(int((self.root / "var" / "pid").read_text()), signal.SIGKILL)
+        self.process.wait(STOP_SECONDS)
+        self.process = None
+        (self.root / "var" / "status").unlink()
+
     def register(self, user, password):
         self.ctl("account", "registerUser", "--domain", "localhost", "--username", user, "--password", password)
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 from urllib.parse import parse_qs
+from urllib.request import urlopen
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "receivers"))
 
@@ -30,6 +31,7 @@ import chat
 from mongooseim import Failed, Release
 
 PASSWORD, PATIENCE_SECONDS = "a test's own", 30
+WAITING = [f"waits {number}" for number in range(20)]
 TOPICS = {"presence": "presence", "pm": "private-messages", "muc": "room-messages"}
 ODD = 'Hi <Bob> & "all" \u2615 \U0001f36a \u0414\u0432\u0435\u0440\u044c'
 ROOM = "garden@conference.localhost"
@@ -47,8 +49,12 @@ class Arrivals:
 
     async def find(self, name, what, wanted):
         """Waits until there is one that `wanted` holds for."""
+        await self.settle(name, what, lambda messages: any(map(wanted, messages)))
+
+    async def settle(self, name, what, reached):
+        """Waits until `reached` holds for all of them."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not any(wanted(message) for message in self.of[name]):
+        while not reached(self.of[name]):
             if time.monotonic() > deadline:
                 raise Failed(f"{name} did not get {what}; it got {len(self.of[name])}: {self.of[name][-5:]}")
             await asyncio.sleep(0.05)
@@ -70,6 +76,9 @@ class Receivers:
         self.sns = sns_service.Service("123456789012", "eu-west-1", arrivals.reporter("SNS"))
         self.key = self.sns.user("event-pusher")
         self.endpoint = self.sns.serve(self.key.access_key_id, None)
+        # Nobody listens there at first.
+        self.second_port = free_port()
+        self.second_endpoint = f"http://127.0.0.1:{self.second_port}"
         for topic in TOPICS.values():
             self.sns.topic(topic)
         self.http = http_receiver.Service(arrivals.reporter("HTTP"))
@@ -77,18 +86,29 @@ class Receivers:
         try:
             self.rabbit = rabbit_service.Service(self.broker, arrivals.reporter("RabbitMQ"))
             for exchange in ("presence", "chat_msg", "groupchat_msg"):
-                self.rabbit.bind(exchange, "topic", "false", "#")
+                self.rabbit.bind(exchange, "topic", "true", "#")
         except BaseException:
             self.broker.remove()
             raise
+
+    def away(self):
+        self.http.down()
+        self.rabbit.down()
+
+    def back(self):
+        """SNS as well, at the second endpoint."""
+        self.sns.serve(self.key.access_key_id, None, self.second_port)
+        self.http.up()
+        self.rabbit.up()
+        self.rabbit.await_consumers()
 
     def stop(self):
         self.http.down()
         self.broker.remove()
 
 
-def configuration(receivers, ports):
-    """Options that MongooseIM's own modules know, too: the same file is for both."""
+def configuration(receivers, ports, endpoint, more=""):
+    """Without more, it has options that MongooseIM's own modules know, too: the same file is for both."""
     return f"""
 [general]
   loglevel = "warning"
@@ -107,6 +127,15 @@ def configuration(receivers, ports):
   access = "all"
   shaper = "fast"
   password = "{PASSWORD}"
+
+[[listen.http]]
+  ip_address = "127.0.0.1"
+  port = {ports["metrics"]}
+  [[listen.http.handlers.mongoose_prometheus_handler]]
+    host = "_"
+    path = "/metrics"
+
+[instrumentation.prometheus]
 
 [auth]
   [auth.internal]
@@ -136,7 +165,7 @@ def configuration(receivers, ports):
   presence_updates_topic = "{TOPICS["presence"]}"
   pm_messages_topic = "{TOPICS["pm"]}"
   muc_messages_topic = "{TOPICS["muc"]}"
-  sns_host = "{receivers.endpoint}"
+  sns_host = "{endpoint}"
   region = "eu-west-1"
   access_key_id = "{receivers.key.access_key_id}"
   secret_access_key = "{receivers.key.secret_access_key}"
@@ -146,11 +175,14 @@ def configuration(receivers, ports):
   path = "/notifications"
 
 [modules.mod_event_pusher.rabbit.presence_exchange]
+  durable = true
 [modules.mod_event_pusher.rabbit.chat_msg_exchange]
+  durable = true
 [modules.mod_event_pusher.rabbit.groupchat_msg_exchange]
+  durable = true
 
 [modules.mod_event_pusher.push]
-
+{more}
 [shaper.fast]
   max_rate = 5_000_000
 
@@ -167,6 +199,14 @@ def configuration(receivers, ports):
 [s2s]
   default_policy = "deny"
 """
+
+
+def spool(folder):
+    """Without the retries by age, the outage would cost the first events."""
+    tries = "".join(
+        f"[modules.mod_event_pusher.{backend}.retry]\n  max_age_ms = 3600000\n" for backend in ("sns", "http", "rabbit")
+    )
+    return f'[modules.mod_event_pusher.spool]\n  dir = "{folder}"\n{tries}'
 
 
 def fields(message):
@@ -265,6 +305,57 @@ async def talk(release, arrivals, ports):
     await chat.leave(alice, push)
 
 
+async def crash_while_all_are_away(release, arrivals, receivers, ports):
+    """What waits for receivers is on disk when the node is killed; the next node delivers it."""
+    release.boot()
+    receivers.away()
+    alice = await chat.login("alice", "phone", PASSWORD, ports["c2s"])
+    for text in WAITING:
+        alice.send_message(mto="bob@localhost", mbody=text, mtype="chat")
+    # SNS and RabbitMQ are also told of her presence, and RabbitMQ of both ends of each message.
+    waiting = {"sns": len(WAITING) + 1, "http": len(WAITING), "rabbit": 2 * len(WAITING) + 1}
+    await reach(ports, "event_pusher_spool_events", waiting)
+    release.kill()
+    alice.abort()
+
+    receivers.back()
+    release.boot()
+    await reach(ports, "event_pusher_spool_restored", waiting)
+    texts = {
+        "SNS": lambda m: fields(m).get("message"),
+        "HTTP": lambda m: form(m)["message"],
+        "RabbitMQ": lambda m: m["routing_key"] == "alice@localhost.chat_msg_sent" and fields(m)["message"],
+    }
+    for name, text in texts.items():
+        await arrivals.settle(name, "all that was on disk", lambda messages: set(WAITING) <= set(map(text, messages)))
+    # At least once: only the first of each has to be in order.
+    arrived = [text for text in dict.fromkeys(map(texts["RabbitMQ"], arrivals.of["RabbitMQ"])) if text in WAITING]
+    expect(arrived == WAITING, "RabbitMQ got it in the order in which it was sent", arrived)
+    await reach(ports, "event_pusher_spool_events", dict.fromkeys(waiting, 0))
+
+
+async def reach(ports, metric, wanted):
+    """Waits until the server's metric is as wanted for each type of pool."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (seen := {name: of_pools(ports, metric, name) for name in wanted}) != wanted:
+        if time.monotonic() > deadline:
+            raise Failed(f"{metric} should be {wanted}, but is {seen}")
+        await asyncio.sleep(0.2)
+    told(f"{metric}: {', '.join(f'{name} {count}' for name, count in wanted.items())}")
+
+
+def of_pools(ports, metric, pool_type):
+    """What the pools of a type have together, None if there is no such metric."""
+    with urlopen(f"http://127.0.0.1:{ports['metrics']}/metrics", timeout=PATIENCE_SECONDS) as answer:
+        lines = answer.read().decode().splitlines()
+    values = [
+        int(line.split()[-1])
+        for line in lines
+        if line.startswith(f"{metric}{{") and f'pool_type="{pool_type}"' in line
+    ]
+    return sum(values) if values else None
+
+
 def is_notification(iq):
     publish = iq.find(".//{http://jabber.org/protocol/pubsub}publish")
     values = {field.get("var"): "".join(field.itertext()) for field in iq.iter("{jabber:x:data}field")}
@@ -304,6 +395,15 @@ def script(package, *words):
     expect(done.returncode == 0, f"event-pusher {words[0]} succeeds", f"status {done.returncode}")
 
 
+def script_refuses(package, reason, *words):
+    done = subprocess.run([package / "event-pusher", *words], capture_output=True, text=True)
+    expect(
+        done.returncode == 1 and reason in done.stdout,
+        f"event-pusher {words[0]} fails with: {reason}",
+        f"status {done.returncode}: {done.stdout}{done.stderr}",
+    )
+
+
 def run(package, original):
     arrivals = Arrivals()
     with tempfile.TemporaryDirectory(prefix="release-test-") as folder:
@@ -311,8 +411,9 @@ def run(package, original):
         release = Release(original, folder, free_port())
         receivers = Receivers(arrivals)
         try:
-            ports = {"c2s": free_port(), "component": free_port()}
-            release.configure(configuration(receivers, ports))
+            ports = {name: free_port() for name in ("c2s", "component", "metrics")}
+            ordinary = configuration(receivers, ports, receivers.endpoint)
+            release.configure(ordinary)
             print(f"    MongooseIM {release.version}, erts {release.erts}")
             untouched = release.digest()
             script(package, "install", "--release", str(release.root))
@@ -327,6 +428,15 @@ def run(package, original):
                 release.register(user, PASSWORD)
             asyncio.run(talk(release, arrivals, ports))
             release.stop()
+            durable = lambda kept: configuration(receivers, ports, receivers.second_endpoint, spool(kept))
+            release.configure(durable("kept"))
+            reason = 'spool.dir: must be an absolute path, got "kept"'
+            script_refuses(package, reason, "check", "--release", str(release.root))
+            release.configure(durable(f"{folder}/kept"))
+            script(package, "check", "--release", str(release.root))
+            asyncio.run(crash_while_all_are_away(release, arrivals, receivers, ports))
+            release.stop()
+            release.configure(ordinary)
             script(package, "uninstall", "--release", str(release.root))
             expect(release.digest() == untouched, "the release is as it was")
             release.boot()

@@ -1,5 +1,5 @@
 -module(bench).
--moduledoc "What a hook costs its caller, what a pool delivers, what a waiting event occupies.".
+-moduledoc "What a hook costs its caller, what a pool delivers, what it costs to have events wait.".
 
 -export([main/0]).
 %% A receiver of push notifications that does not answer
@@ -11,6 +11,8 @@
 -define(EVENTS, 20000).
 -define(REQUESTS, 20000).
 -define(SAMPLES, 20000).
+-define(LOOKS, 1000).
+-define(BACKLOG, 300000).
 -define(ROUNDS, 3).
 -define(SETTLE_MS, 120000).
 
@@ -23,13 +25,26 @@ main() ->
     say("~b schedulers, ~b events per measurement, medians of ~b rounds",
         [erlang:system_info(schedulers_online), ?EVENTS, ?ROUNDS]),
     {ok, Broker} = rabbit_service:start(),
-    hook_cost(Receiver, rabbit_service:info(Broker)),
-    sns_throughput(Receiver),
-    http_throughput(Receiver),
-    rabbit_throughput(rabbit_service:info(Broker)),
-    memory(),
+    Info = rabbit_service:info(Broker),
+    Cases = [{"hook", fun() -> hook_cost(Receiver, Info) end},
+             {"sns", fun() -> sns_throughput(Receiver) end},
+             {"http", fun() -> http_throughput(Receiver) end},
+             {"rabbit", fun() -> rabbit_throughput(Info) end},
+             {"spool", fun() -> spool(Receiver) end},
+             {"memory", fun memory/0},
+             {"look", fun() -> looks(Info) end}],
+    [Case() || {_Name, Case} <- wanted(os:getenv("ONLY", ""), Cases)],
     ok = rabbit_service:stop(Broker),
     stop(Receiver).
+
+wanted("", Cases) ->
+    Cases;
+wanted(Only, Cases) ->
+    Names = string:lexemes(Only, ", "),
+    case Names -- [Name || {Name, _} <- Cases] of
+        [] -> [Case || {Name, _} = Case <- Cases, lists:member(Name, Names)];
+        Unknown -> error({no_such_case, Unknown, [Name || {Name, _} <- Cases]})
+    end.
 
 %% What the hook costs
 
@@ -236,6 +251,69 @@ json_body() ->
 median(Values) ->
     lists:nth((length(Values) + 1) div 2, lists:sort(Values)).
 
+%% What the spool costs, and what it gives back
+
+spool(Receiver) ->
+    Url = maps:get(url, Receiver),
+    With = fun(More) -> fun() -> start_spooled(Url, More) end end,
+    Without = fun() -> start(Url, 100, #{}) end,
+    say("~nspool: the hook in microseconds, SNS, one caller: without, with, and the ratio", []),
+    Hooks = [{hook_p50(Without), hook_p50(With(#{}))} || _ <- lists:seq(1, ?ROUNDS)],
+    row(Hooks),
+    say("spool: events per second to a receiver that takes all: without, with, and the ratio", []),
+    Rates = [{rate(5 * ?EVENTS, {sns, ?HT}, Without), rate(5 * ?EVENTS, {sns, ?HT}, With(#{}))}
+             || _ <- lists:seq(1, ?ROUNDS)],
+    row(Rates),
+    say("spool: a backlog of ~b events, per second: from memory, from disk, and the ratio",
+        [?BACKLOG]),
+    Large = #{max_events => ?BACKLOG, max_bytes => 1 bsl 30},
+    Backlogs = [{backlog(fun() -> start(Url, 100, #{queue => Large, publish_batch => true}) end),
+                 backlog(With(#{queue => #{max_events => 10000}, publish_batch => true}))}
+                || _ <- lists:seq(1, ?ROUNDS)],
+    row([{Memory, Disk} || {{Memory, _}, {Disk, _}} <- Backlogs]),
+    say("spool: MiB resident for it: in memory, and on disk with 10000 events in memory", []),
+    row([{Memory, Disk} || {{_, Memory}, {_, Disk}} <- Backlogs]).
+
+row(Pairs) ->
+    {Without, With} = lists:unzip(Pairs),
+    say("  ~12.1f ~12.1f ~7.2f", [median(Without), median(With),
+                                 median([B / A || {A, B} <- Pairs])]).
+
+hook_p50(Start) ->
+    Start(),
+    [Times] = in_parallel(1, fun() -> sample(?SAMPLES, hook()) end),
+    ok = host:stop(),
+    percentile(0.5, lists:sort(Times)).
+
+%% How fast it leaves, after it has come while nothing was sent, and what it occupied meanwhile.
+backlog(Start) ->
+    Start(),
+    Name = {sns, ?HT},
+    ok = event_pusher:pause(Name),
+    Hook = hook(),
+    push(100, Hook),
+    [erlang:garbage_collect(Pid) || Pid <- processes()],
+    Before = resident(),
+    push_all(?BACKLOG, Name, Hook),
+    [erlang:garbage_collect(Pid) || Pid <- processes()],
+    MiB = max(0.1, (resident() - Before) / 1048576),
+    #{waiting := ?BACKLOG} = rig:stats(Name),
+    Begin = erlang:monotonic_time(microsecond),
+    ok = event_pusher:resume(Name),
+    ok = host_metrics:await(event_pusher_queue,
+                            fun() -> maps:get(waiting, rig:stats(Name)) =:= 0 end, ?SETTLE_MS),
+    Micros = erlang:monotonic_time(microsecond) - Begin,
+    #{delivered := ?BACKLOG} = rig:stats(Name),
+    ok = host:stop(),
+    {?BACKLOG * 1000000 / Micros, MiB}.
+
+%% What finds no room is pushed once more: the disk may be slower than the hook.
+push_all(Count, Name, Hook) ->
+    case Count - maps:get(accepted, rig:stats(Name)) of
+        0 -> ok;
+        Missing -> push(Missing, Hook), push_all(Count, Name, Hook)
+    end.
+
 %% What a waiting event occupies
 
 memory() ->
@@ -254,6 +332,32 @@ memory() ->
     ok = gen_tcp:close(Silent),
     say("~nmemory: ~b bytes resident per waiting event with a body of 200 bytes", [round(Bytes)]).
 
+%% What a look into a pool costs the scheduler that it runs on
+
+%% Nothing can be taken, and each event has a group of its own.
+looks(Broker) ->
+    Count = 99000,
+    start_rabbit(Broker, #{port => 1}),
+    Name = {rabbit, ?HT},
+    [ok = event_pusher:push(Name, #{destination => <<"chat_msg">>, body => <<"0123456789">>,
+                                    group => integer_to_binary(Group)})
+     || Group <- lists:seq(1, Count)],
+    #{queue_events := Count} = rig:stats(Name),
+    {ok, Pool} = event_pusher_pool:handle(Name),
+    say("~nlook: milliseconds while ~b events of as many groups wait~n"
+        "  ~-9s ~9s ~9s", [Count, "", median, max]),
+    [look(What, Look) || {What, Look} <- [{stats, fun() -> event_pusher_nif:stats(Pool) end},
+                                          {report, fun() -> event_pusher_nif:report(Pool) end}]],
+    ok = host:stop().
+
+look(What, Look) ->
+    Times = [micros(Look) || _ <- lists:seq(1, ?LOOKS)],
+    say("  ~-9s ~9.3f ~9.3f", [What, median(Times) / 1000, lists:max(Times) / 1000]).
+
+micros(Fun) ->
+    {Micros, _} = timer:tc(Fun),
+    Micros.
+
 resident() ->
     {ok, Status} = file:read_file("/proc/self/status"),
     {match, [KiB]} = re:run(Status, "VmRSS:\\s+(\\d+)", [{capture, all_but_first, list}]),
@@ -262,11 +366,21 @@ resident() ->
 %% Helpers
 
 start(Url, PoolSize, More) ->
+    sns_rig:start_host(sns_opts(Url, PoolSize, More)).
+
+sns_opts(Url, PoolSize, More) ->
     Info = #{endpoint => iolist_to_binary(Url), region => <<"eu-west-1">>,
              account_id => <<"123456789012">>, access_key_id => <<"AKIDEXAMPLE">>,
              secret_access_key => <<"secret">>},
     Queue = maps:merge(#{drain_timeout_ms => 0}, maps:get(queue, More, #{})),
-    sns_rig:start_host(sns_rig:opts(Info, More#{pool_size => PoolSize, queue => Queue})).
+    sns_rig:opts(Info, More#{pool_size => PoolSize, queue => Queue}).
+
+%% In a folder that is new each time.
+start_spooled(Url, More) ->
+    Dir = filename:absname("_build/bench-spool"),
+    _ = file:del_dir_r(Dir),
+    Spool = #{dir => list_to_binary(Dir), max_bytes => 4 bsl 30, sync => 500},
+    rig:start_host(#{mod_event_pusher => #{sns => sns_opts(Url, 100, More), spool => Spool}}).
 
 start_http(Url, Workers, ConnOpts) ->
     Pool = #{type => http, scope => global, tag => http_pool, opts => #{workers => Workers},
@@ -280,7 +394,9 @@ start_http(Url, Workers, ConnOpts) ->
 
 start_rabbit(Broker, ConnOpts) ->
     Exchanges = maps:with([chat_msg_exchange], rabbit_rig:exchanges()),
+    %% No queue is bound: the bare loops and the broker have the same to do.
     rabbit_rig:start_host(Exchanges#{connection => rabbit_rig:connection(Broker, ConnOpts),
+                                     mandatory => false,
                                      queue => #{drain_timeout_ms => 0}}).
 
 %% With one registration of the recipient, at a service.

@@ -1,7 +1,7 @@
 -module(demo_conversation).
 -moduledoc "The first part of the demo: who says what, and what each receiver is to get of it.".
 
--export([play/1, step/2, private/1, flood/1]).
+-export([play/1, step/2, private/1, to_offline/1, flood/1]).
 -export_type([step/0]).
 
 -define(PATIENCE_MS, 20000).
@@ -44,8 +44,7 @@ steps() ->
      {"bob's phone registers for push notifications",
       fun() -> push_rig:enable(?BOB, ?PUSH, ?NODE, [{<<"secret">>, <<"of the service">>}]) end, []},
      {"bob goes offline", fun() -> host:user_unavailable(?BOB, <<>>) end, presence(?BOB, false)},
-     to_offline("alice writes to bob, who is away", ?ALICE, ?BOB,
-                <<"Bring an umbrella ☔"/utf8>>)].
+     to_offline(<<"Bring an umbrella ☔"/utf8>>)].
 
 presence(User, Present) ->
     [{sns, <<"presence">>, #{<<"user_id">> => bare(User), <<"present">> => Present}},
@@ -67,10 +66,12 @@ private(Text, From, To, Body) ->
       {rabbit, <<"chat_msg ", (bare(From))/binary, ".chat_msg_sent">>, Full},
       {rabbit, <<"chat_msg ", (bare(To))/binary, ".chat_msg_recv">>, Full}]}.
 
-to_offline(Text, From, To, Body) ->
-    {Text, Act, Wanted} = private(Text, From, To, Body),
+%% Alice writes to bob after the conversation: for all receivers.
+-spec to_offline(Body :: binary()) -> step().
+to_offline(Body) ->
+    {Text, Act, Wanted} = private("alice writes to bob, who is away", ?ALICE, ?BOB, Body),
     {Text, Act, Wanted ++ [{push, ?NODE, #{<<"message-count">> => <<"1">>,
-                                           <<"last-message-sender">> => bare(From),
+                                           <<"last-message-sender">> => bare(?ALICE),
                                            <<"last-message-body">> => Body}}]}.
 
 in_room(Text, From, Body) ->

@@ -10,6 +10,8 @@
 -define(LOOK_MS, 20).
 %% More than may wait, by examples/mongooseim.toml.
 -define(FLOOD, 1200).
+%% More than a receiver that is away costs while somebody watches.
+-define(CALLS, 10).
 %% Of each message between users, as sent and as received.
 -define(COPIES, 2).
 
@@ -38,7 +40,8 @@ http_is_busy(#{http := Http} = Services) ->
     _ = http_service:flush(Http),
     Arrived andalso Delivered.
 
-%% An event that has had all its attempts is dropped, and counted.
+%% An event that has had all its attempts is dropped, and counted. When nobody answers for longer, the
+%% others wait.
 http_is_away(#{http := Http} = Services) ->
     #{exhausted := Before} = rig:stats(?HTTP),
     ok = http_service:down(Http),
@@ -47,13 +50,33 @@ http_is_away(#{http := Http} = Services) ->
     demo_watch:log_until([event_pusher_drops, event_pusher_retries]),
     demo_watch:metrics(http),
     #{exhausted := Exhausted} = rig:stats(?HTTP),
-    ok = http_service:up(Http),
-    _ = http_service:flush(Http),
+    Waited = others_wait(Services),
     Back = comes_back(Services, <<"Here you are.">>),
-    Arrived andalso Exhausted =:= Before + 1 andalso Back.
+    Arrived andalso Exhausted =:= Before + 1 andalso Waited andalso Back.
+
+%% As long as it is away, one event at a time is tried.
+others_wait(#{http := Http} = Services) ->
+    #{delivered := DeliveredBefore, exhausted := ExhaustedBefore} = rig:stats(?HTTP),
+    demo_text:say("~nbob writes to alice ~b times more", [?CALLS]),
+    [Act() || N <- lists:seq(1, ?CALLS),
+              {_, Act, _} <- [demo_conversation:private(integer_to_binary(N))]],
+    Others = [length(demo_receivers:arrived(Receiver, Services, Wanted, ?WITHIN_MS))
+              || {Receiver, Wanted} <- [{sns, ?CALLS}, {rabbit, ?COPIES * ?CALLS}]],
+    demo_watch:log_until([event_pusher_circuit_open]),
+    demo_watch:metrics(http),
+    demo_text:say("~nThe HTTP receiver is back."),
+    ok = http_service:up(Http),
+    Begin = erlang:monotonic_time(millisecond),
+    Ended = until(fun() -> maps:get(waiting, rig:stats(?HTTP)) =:= 0 end),
+    #{delivered := Delivered, exhausted := Exhausted} = rig:stats(?HTTP),
+    {Arrived, Lost} = {Delivered - DeliveredBefore, Exhausted - ExhaustedBefore},
+    demo_text:say("  HTTP     ~5b ms  ~b of the ~b events have waited and arrive; ~b had had all their "
+                  "attempts", [erlang:monotonic_time(millisecond) - Begin, Arrived, ?CALLS, Lost]),
+    _ = http_service:flush(Http),
+    Ended andalso Others =:= [?CALLS, ?COPIES * ?CALLS]
+        andalso Arrived > 0 andalso Arrived + Lost =:= ?CALLS.
 
 comes_back(Services, Body) ->
-    demo_text:say("~nThe HTTP receiver is back."),
     {_, _, Wanted} = Step = demo_conversation:private(Body),
     demo_conversation:step(Services, Step) =:= length(Wanted).
 

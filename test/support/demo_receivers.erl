@@ -1,7 +1,7 @@
 -module(demo_receivers).
 -moduledoc "The receivers of the demo, and the server whose configuration names them.".
 
--export([check/0, start/0, stop/1, arrived/4]).
+-export([check/0, start/0, start/1, stop/1, arrived/4]).
 -export_type([receiver/0, services/0]).
 
 -type receiver() :: sns | http | rabbit | push.
@@ -23,14 +23,18 @@ check() ->
     _ = host_config:load(?EXAMPLE),
     ok.
 
-%% Receivers first, then the server.
 -spec start() -> services().
 start() ->
+    start("").
+
+%% Receivers first, then the server: with more at the end of its configuration.
+-spec start(MoreToml :: iodata()) -> services().
+start(More) ->
     #{sns := Sns, rabbit := Rabbit} = Services = start_services(),
     [sns_service:topic(Sns, Topic) || Topic <- ?TOPICS],
     _ = file:del_dir_r(?MNESIA),
     ok = host_mnesia:start(?MNESIA),
-    Config = configure(Services),
+    Config = configure(Services, More),
     try host:start(Config) after ok = file:delete(Config) end,
     listen(Rabbit),
     {ok, Push} = push_service:start(?PUSH),
@@ -61,7 +65,7 @@ module(rabbit) -> rabbit_service;
 module(push) -> push_service.
 
 %% The example's configuration, for the receivers that run. What was changed there stays.
-configure(#{sns := Sns, http := Http, rabbit := Rabbit}) ->
+configure(#{sns := Sns, http := Http, rabbit := Rabbit}, More) ->
     #{endpoint := Endpoint, access_key_id := KeyId, secret_access_key := Secret} =
         sns_service:info(Sns),
     #{url := Url} = http_service:info(Http),
@@ -79,7 +83,7 @@ configure(#{sns := Sns, http := Http, rabbit := Rabbit}) ->
         iolist_to_binary(lists:join(To, string:split(Toml, From)))
     end,
     Path = filename:join("_build", "demo-" ++ os:getpid() ++ ".toml"),
-    ok = file:write_file(Path, lists:foldl(Replace, Example, Values)),
+    ok = file:write_file(Path, [lists:foldl(Replace, Example, Values), More]),
     Path.
 
 quoted(Text) -> [$", Text, $"].

@@ -1,7 +1,7 @@
 -module(freezing_proxy).
 -moduledoc "Stands between a client and a server on loopback, until it passes nothing on any more.".
 
--export([start/1, port/1, freeze/1]).
+-export([start/1, start/2, port/1, freeze/1]).
 -export_type([proxy/0]).
 
 -opaque proxy() :: {pid(), inet:port_number()}.
@@ -11,9 +11,14 @@
 %% Ends with the calling process.
 -spec start(Server :: inet:port_number()) -> proxy().
 start(Server) ->
+    start(Server, 0).
+
+%% Listens there.
+-spec start(Server :: inet:port_number(), inet:port_number()) -> proxy().
+start(Server, Own) ->
     Caller = self(),
     Proxy = spawn_link(fun() ->
-        {ok, Listen} = gen_tcp:listen(0, ?OPTIONS),
+        {ok, Listen} = gen_tcp:listen(Own, ?OPTIONS),
         {ok, Port} = inet:port(Listen),
         Caller ! {self(), Port},
         Self = self(),

@@ -205,13 +205,13 @@ stanza_error(Type, Condition) ->
 
 %% Counters and storage
 
--spec stats() -> event_pusher:stats().
+-spec stats() -> rig:stats().
 stats() ->
-    {ok, Stats} = event_pusher_push_pool:stats(?HT),
-    Stats.
+    {ok, Stats} = event_pusher_push_pool:stats({push, ?HT}),
+    rig:together(Stats).
 
 %% Waits until the given counters have these values; returns all.
--spec await_stats(map()) -> event_pusher:stats().
+-spec await_stats(map()) -> rig:stats().
 await_stats(Wanted) ->
     Reached = fun() -> maps:with(maps:keys(Wanted), stats()) =:= Wanted end,
     ok = host_metrics:await(event_pusher_queue, Reached, ?WAIT),

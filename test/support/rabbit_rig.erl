@@ -33,10 +33,10 @@ connection(#{host := Host, port := Port, username := Username, password := Passw
 start_host(RabbitOpts) ->
     rig:start_host(#{mod_event_pusher => #{rabbit => RabbitOpts}}).
 
--spec stats() -> event_pusher:stats().
+-spec stats() -> rig:stats().
 stats() ->
     rig:stats({rabbit, ?HT}).
 
--spec await_stats(fun((event_pusher:stats()) -> boolean())) -> event_pusher:stats().
+-spec await_stats(fun((rig:stats()) -> boolean())) -> rig:stats().
 await_stats(Wanted) ->
     rig:await_stats({rabbit, ?HT}, Wanted).

@@ -4,6 +4,7 @@
 -export([start/0, start/1, stop/1, info/1]).
 -export([bind/5, bind_full/4, purge/2, unbind/2, publish/4, await_consumers/1]).
 -export([declare/4, declare/5, delete/2, await_exchange/2, exchanges/1, exchanges/2]).
+-export([catch_all/2]).
 -export([restart/1, kill/1, down/1, up/1, reset/1, block/1, unblock/1]).
 -export([max_message_size/2, channel_max/2]).
 -export([add_user/3, password/3, permissions/6, topic_permissions/4, max_channels/3, add_vhost/2]).
@@ -94,6 +95,12 @@ declare(Service, Exchange, Type, Durable, What) ->
 -spec delete(pid(), exchange()) -> ok.
 delete(Service, Exchange) ->
     in(Service, Exchange, fun(Name) -> ["delete", Name] end).
+
+%% What finds no queue at the exchange, as while that is made anew after delete/2, goes to its queues
+%% nevertheless, in order: they are bound to an alternate exchange as well, which a policy names.
+-spec catch_all(pid(), Name :: iodata()) -> ok.
+catch_all(Service, Exchange) ->
+    receiver:command(Service, ["catch_all", Exchange]).
 
 %% Returns when somebody has declared it.
 -spec await_exchange(pid(), exchange()) -> ok.

@@ -1,8 +1,8 @@
 -module(receiver).
--moduledoc "A receiver for tests: a Python program behind a port, each arrival a message here.".
+-moduledoc "A receiver for tests: a program behind a port, each arrival a message here.".
 -behaviour(gen_server).
 
--export([start/2, stop/1]).
+-export([start/2, start_program/2, stop/1]).
 -export([info/1, command/2]).
 -export([await_message/2, await_messages/3, flush/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
@@ -28,8 +28,16 @@
 -spec start(Script :: string(), Options :: [{Flag :: string(), Value :: string()}]) ->
     {ok, pid()} | {error, term()}.
 start(Script, Options) ->
-    Arguments = lists:append([[Flag, Value] || {Flag, Value} <- Options]),
-    gen_server:start(?MODULE, {Script, Arguments}, [{timeout, infinity}]).
+    gen_server:start(?MODULE, {script, Script, arguments(Options)}, [{timeout, infinity}]).
+
+%% The same of a program that is no Python, and speaks as one of those does.
+-spec start_program(file:filename(), Options :: [{Flag :: string(), Value :: string()}]) ->
+    {ok, pid()} | {error, term()}.
+start_program(Program, Options) ->
+    gen_server:start(?MODULE, {program, [Program | arguments(Options)]}, [{timeout, infinity}]).
+
+arguments(Options) ->
+    lists:append([[Flag, Value] || {Flag, Value} <- Options]).
 
 -spec stop(pid()) -> ok.
 stop(Receiver) ->
@@ -73,11 +81,12 @@ flush(Receiver) ->
 
 %% gen_server callbacks
 
--spec init({Script :: string(), Arguments :: [string()]}) -> {ok, state()} | {stop, term()}.
-init({Script, Arguments}) ->
+-spec init({script, string(), Arguments :: [string()]} | {program, [string()]}) ->
+    {ok, state()} | {stop, term()}.
+init({script, Script, Arguments}) ->
+    init({program, [python(), "-B", find("test/receivers/" ++ Script) | Arguments]});
+init({program, [Name | _] = Program}) ->
     process_flag(trap_exit, true),
-    Python = python(),
-    Program = [Python, "-B", find("test/receivers/" ++ Script) | Arguments],
     %% The end of its input tells the program that the VM has ended, and the signal interrupts what
     %% keeps it from reading.
     Args = ["--pdeathsig", "TERM" | Program],
@@ -86,7 +95,7 @@ init({Script, Arguments}) ->
         Port -> await_ready(#{port => Port, info => #{}, line => [], asked => queue:new(),
                               arrived => queue:new(), waiters => []})
     catch
-        error:Reason -> {stop, {cannot_run, Python, Reason}}
+        error:Reason -> {stop, {cannot_run, Name, Reason}}
     end.
 
 -spec handle_call(term(), gen_server:from(), state()) ->

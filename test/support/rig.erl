@@ -1,8 +1,9 @@
 -module(rig).
 -moduledoc "What all suites about backends share: the host, stanzas, the counters of a pool.".
 
--export([start_application/0, start_host/1, start_host/2]).
--export([message/2, message/3, stats/1, await_stats/2]).
+-export([start_application/0, start_host/1, start_host/2, start_hosts/2]).
+-export([message/2, message/3, stats/1, await_stats/2, together/1]).
+-export_type([stats/0]).
 -export([free_port/0, silent_server/0]).
 
 -include("exml.hrl").
@@ -31,11 +32,17 @@ start_host(Modules) ->
 %% More: other options under the keys they have at run time, such as `outgoing_pools'.
 -spec start_host(gen_mod_deps:modules(), mongoose_config:opts()) -> ok.
 start_host(Modules, More) ->
+    start_hosts(#{?HT => Modules}, More).
+
+%% The same of several host types.
+-spec start_hosts(#{gen_mod:host_type() => gen_mod_deps:modules()}, mongoose_config:opts()) -> ok.
+start_hosts(HostTypes, More) ->
+    Given = lists:append([maps:keys(Modules) || Modules <- maps:values(HostTypes)]),
     %% As the parser of the configuration does it.
     [{module, _} = code:ensure_loaded(Module)
-     || Module <- [mod_event_pusher_http, mod_event_pusher_rabbit, mod_event_pusher_sns
-                   | maps:keys(Modules)]],
-    host:start(#{?HT => Modules}, More).
+     || Module <- [mod_event_pusher_http, mod_event_pusher_rabbit, mod_event_pusher_sns,
+                   mod_event_pusher_push | Given]],
+    host:start(HostTypes, More).
 
 %% Stanzas
 
@@ -53,14 +60,20 @@ message(Type, Body, More) ->
 
 %% Counters
 
--spec stats(event_pusher:name()) -> event_pusher:stats().
+%% Counts and levels together, and the connection.
+-type stats() :: #{atom() => non_neg_integer(), connection := none | event_pusher:connection()}.
+
+-spec stats(event_pusher:name()) -> stats().
 stats(Name) ->
     {ok, Stats} = event_pusher:stats(Name),
-    Stats.
+    together(Stats).
+
+-spec together(event_pusher:stats()) -> stats().
+together(#{counts := Counts, levels := Levels, connection := Connection}) ->
+    (maps:merge(Counts, Levels))#{connection => Connection}.
 
 %% Waits until the counters of the pool are as wanted; returns them.
--spec await_stats(event_pusher:name(), fun((event_pusher:stats()) -> boolean())) ->
-    event_pusher:stats().
+-spec await_stats(event_pusher:name(), fun((stats()) -> boolean())) -> stats().
 await_stats(Name, Wanted) ->
     ok = host_metrics:await(event_pusher_queue, fun() -> Wanted(stats(Name)) end, 30000),
     stats(Name).

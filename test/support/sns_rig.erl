@@ -32,10 +32,10 @@ opts(#{endpoint := Endpoint, region := Region, account_id := Account,
 start_host(SnsOpts) ->
     rig:start_host(#{mod_event_pusher => #{sns => SnsOpts}}).
 
--spec stats() -> event_pusher:stats().
+-spec stats() -> rig:stats().
 stats() ->
     rig:stats({sns, ?HT}).
 
--spec await_stats(fun((event_pusher:stats()) -> boolean())) -> event_pusher:stats().
+-spec await_stats(fun((rig:stats()) -> boolean())) -> rig:stats().
 await_stats(Wanted) ->
     rig:await_stats({sns, ?HT}, Wanted).

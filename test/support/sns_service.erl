@@ -2,7 +2,8 @@
 -moduledoc "A real SNS receiver for tests: moto in a Python port, signatures verified, each arrival a message here.".
 
 -export([start/0, start/1, stop/1]).
--export([info/1, topic/2, user/2, count/1]).
+-export([info/1, topic/2, user/2, stranger/2, count/1]).
+-export([clock/2, unknown/2]).
 -export([await_message/2, await_messages/3, flush/1]).
 -export_type([options/0, info/0, credentials/0, message/0]).
 
@@ -41,6 +42,21 @@ topic(Service, Name) ->
 -spec user(pid(), Name :: iodata()) -> credentials().
 user(Service, Name) ->
     receiver:command(Service, ["user", Name]).
+
+%% One who may do nothing.
+-spec stranger(pid(), Name :: iodata()) -> credentials().
+stranger(Service, Name) ->
+    receiver:command(Service, ["stranger", Name]).
+
+%% How many seconds the clock of the service is ahead from now on.
+-spec clock(pid(), integer()) -> ok.
+clock(Service, Ahead) ->
+    receiver:command(Service, ["clock", Ahead]).
+
+%% Which actions the service does not know from now on.
+-spec unknown(pid(), Actions :: [iodata()]) -> ok.
+unknown(Service, Actions) ->
+    receiver:command(Service, ["unknown" | Actions]).
 
 -spec count(pid()) -> #{Topic :: binary() => non_neg_integer()}.
 count(Service) ->

@@ -1,8 +1,8 @@
 -module(test_certs).
 -moduledoc "Certificates for tests: an authority, a server on loopback, a client, and a stranger.".
 
--export([make/1]).
--export_type([files/0]).
+-export([make/1, make_unusable/1]).
+-export_type([files/0, unusable/0]).
 
 -include_lib("public_key/include/public_key.hrl").
 
@@ -31,6 +31,29 @@ make(Folder) ->
                 foreign_cert => cert(ForeignClient), foreign_key => key(ForeignClient)},
     maps:map(fun(Name, Entry) -> write(Folder, Name, Entry) end, Entries).
 
+%% Servers on loopback that one authority vouches for, and that are refused nevertheless.
+-type unusable() :: #{ca := file:filename(),
+                      elsewhere | expired | without_intermediates :=
+                          {Cert :: file:filename(), Key :: file:filename()}}.
+
+-spec make_unusable(Folder :: file:filename()) -> unusable().
+make_unusable(Folder) ->
+    ok = filelib:ensure_dir(filename:join(Folder, "any")),
+    Root = #{cert := Ca} = public_key:pkix_test_root_cert("event_pusher test CA", ?STRENGTH),
+    Server = fun(Name, Peer, Intermediates) ->
+        Chain = fun(Of) -> #{root => Root, intermediates => Intermediates, peer => Of ++ ?STRENGTH} end,
+        #{server_config := Config} = public_key:pkix_test_data(#{server_chain => Chain(Peer),
+                                                                 client_chain => Chain([])}),
+        {write(Folder, list_to_atom(Name ++ "_cert"), cert(Config)),
+         write(Folder, list_to_atom(Name ++ "_key"), key(Config))}
+    end,
+    #{ca => write(Folder, unusable_ca, {'Certificate', Ca}),
+      elsewhere => Server("elsewhere", [{extensions, [names([{dNSName, "elsewhere.test"}])]}], []),
+      expired => Server("expired", [{extensions, [on_loopback()]},
+                                    {validity, {{2020, 1, 1}, {2021, 1, 1}}}], []),
+      without_intermediates => Server("without_intermediates", [{extensions, [on_loopback()]}],
+                                      [?STRENGTH])}.
+
 issue(Name) ->
     Root = #{cert := Ca} = public_key:pkix_test_root_cert(Name, ?STRENGTH),
     Chain = fun(Peer) -> #{root => Root, intermediates => [], peer => Peer ++ ?STRENGTH} end,
@@ -40,9 +63,10 @@ issue(Name) ->
     {{'Certificate', Ca}, Server, Client}.
 
 on_loopback() ->
-    #'Extension'{extnID = ?'id-ce-subjectAltName',
-                 extnValue = [{dNSName, "localhost"}, {iPAddress, <<127, 0, 0, 1>>}],
-                 critical = false}.
+    names([{dNSName, "localhost"}, {iPAddress, <<127, 0, 0, 1>>}]).
+
+names(Names) ->
+    #'Extension'{extnID = ?'id-ce-subjectAltName', extnValue = Names, critical = false}.
 
 cert(Config) ->
     {'Certificate', proplists:get_value(cert, Config)}.

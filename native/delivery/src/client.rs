@@ -1,4 +1,4 @@
-//! The HTTP client of the targets: keep-alive, time limits, TLS by rustls; no redirects, no proxy.
+//! The HTTP client of the backends: keep-alive, time limits, TLS by rustls; no redirects, no proxy.
 //!
 //! It stands on the connections of hyper and h2, as reqwest does, with a pool of its own. reqwest
 //! opens one connection of HTTP/2, however few requests the receiver takes at a time, and lets the
@@ -11,63 +11,52 @@
 //! receiver may have it.
 
 mod answer;
+mod body;
 mod connector;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod http1;
 mod http2;
+mod lease;
 mod pool;
 mod post;
+mod settings;
+mod status;
 mod wire;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
+use event_pusher_tls::{Tls, Validity};
 use http::HeaderMap;
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-use crate::outcome::Failure;
+use crate::fate::Failure;
 pub use answer::Answer;
 use connector::Connector;
 use pool::{Limits, Pool};
 use post::Place;
-
-/// How to connect.
-#[derive(Clone, Debug)]
-pub struct ClientSettings {
-    /// How long a connection may take to be made, TLS included; and no longer than a request.
-    pub connect_timeout: Duration,
-    /// How long a request may take, from when it has a connection to the last byte of the answer.
-    pub request_timeout: Duration,
-    /// How many idle connections to keep.
-    pub idle_connections: usize,
-    /// How to make TLS connections, from [`client_config`](crate::client_config). Without it, no
-    /// certificate is accepted, so that there is only plain HTTP.
-    pub tls: Option<ClientConfig>,
-    /// Whether to speak HTTP/2 with a receiver that prefers it in the TLS handshake.
-    pub http2: bool,
-}
+pub(crate) use post::can_be_posted_to;
+pub use settings::{ClientOptions, ClientSettings};
+pub(crate) use status::{Verdict, may_be_away, retry_after, verdict};
 
 /// Posts to one URL.
 pub struct HttpClient {
     place: Place,
     pool: Arc<Pool>,
+    validity: Option<Validity>,
 }
 
 // === impl HttpClient ===
 
 impl HttpClient {
-    /// A client for this URL. Nothing is connected yet. `tls_name` is the name that the receiver
-    /// has in TLS, if it is not the host of the URL.
-    pub fn new(
-        url: &Url,
-        tls_name: Option<ServerName<'static>>,
-        settings: &ClientSettings,
-    ) -> Self {
-        let mut tls = settings.tls.clone().unwrap_or_else(trust_nobody);
+    /// A client for this URL. Nothing is connected yet.
+    pub fn new(url: &Url, settings: &ClientSettings) -> Self {
+        let mut tls =
+            settings.tls.as_ref().map_or_else(trust_nobody, |tls| (*tls.config()).clone());
         let http2 = settings.http2 && url.scheme() == "https";
         if http2 {
             tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -76,9 +65,21 @@ impl HttpClient {
             opening: settings.connect_timeout.min(settings.request_timeout),
             answer: settings.request_timeout,
         };
-        let connector = Connector::new(url, tls, tls_name, limits.opening);
+        let name = settings.tls.as_ref().and_then(|tls| tls.server_name().cloned());
+        let connector = Connector::new(url, tls, name, limits.opening);
         let pool = Pool::new(connector, limits, settings.idle_connections, http2);
-        Self { place: Place::new(url), pool: Arc::new(pool) }
+        let validity = settings.tls.as_ref().map(Tls::validity);
+        Self { place: Place::new(url), pool: Arc::new(pool), validity }
+    }
+
+    /// Until when the certificate of the receiver is valid, if it has one.
+    pub fn validity(&self) -> Option<Validity> {
+        self.validity.clone()
+    }
+
+    /// Makes a connection, and ends it.
+    pub(crate) async fn connect(&self) -> Result<(), Failure> {
+        self.pool.connect().await
     }
 
     /// Makes a `POST` request and reads the answer. The client adds what belongs to the connection,

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// At most so many attempts at once, by whichever pool. Who waits longest is next.
 #[derive(Clone, Debug)]
-pub struct Limit(Arc<Semaphore>);
+pub(crate) struct Limit(Arc<Semaphore>);
 
 /// By name and size.
 type Limits = HashMap<(String, usize), Weak<Semaphore>>;
@@ -19,7 +19,7 @@ static LIMITS: Mutex<Option<Limits>> = Mutex::new(None);
 
 impl Limit {
     /// The limit of this name and size: the same one for all that hold it at the same time.
-    pub fn shared(name: &str, attempts: usize) -> Self {
+    pub(crate) fn shared(name: &str, attempts: usize) -> Self {
         let mut limits = LIMITS.lock().unwrap_or_else(PoisonError::into_inner);
         let limits = limits.get_or_insert_default();
         limits.retain(|_, limit| limit.strong_count() > 0);

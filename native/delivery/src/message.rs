@@ -1,14 +1,18 @@
 //! What is delivered: a destination, a body and attributes, owned by the pool.
 
 use std::fmt;
-use std::time::Instant;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-/// One message to one destination. Content never shows in its `Debug` form.
-#[derive(Clone, PartialEq, Eq)]
+use crate::disk::Hold;
+
+/// One message to one destination. Neither content nor the destination, which may be a path with a
+/// token, shows in its `Debug` form.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Message {
-    /// Where it goes, in the words of the target: a topic ARN for SNS, an exchange for RabbitMQ.
+    /// Where it goes, in the words of the backend: a topic ARN for SNS, an exchange for RabbitMQ.
     pub destination: Box<str>,
     /// The bytes to deliver.
     pub body: Bytes,
@@ -20,7 +24,7 @@ pub struct Message {
 }
 
 /// A named value beside the body.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Attribute {
     /// Its name, unique within a message.
     pub name: Box<str>,
@@ -29,7 +33,7 @@ pub struct Attribute {
 }
 
 /// The types that Amazon SNS has for message attributes. Others take the bytes.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub enum AttributeValue {
     /// UTF-8 text.
     String(Box<str>),
@@ -49,8 +53,23 @@ pub struct Accepted {
     /// How often it has waited because of a [nack](crate::Failure::Nack), of its own or of one
     /// before it in its group.
     pub nacks: u32,
+    /// How many attempts at it have failed, and may not be the last.
+    pub attempts: u32,
     /// The message itself.
     pub message: Message,
+    /// Keeps it on disk as well.
+    pub(crate) hold: Option<Hold>,
+}
+
+// === impl Accepted ===
+
+impl Accepted {
+    /// Lets the disk forget it: it has ended.
+    pub(crate) fn release(&self) {
+        if let Some(hold) = &self.hold {
+            hold.end();
+        }
+    }
 }
 
 // === impl Message ===
@@ -72,10 +91,7 @@ impl Message {
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message")
-            .field("destination", &self.destination)
-            .field("weight", &self.weight())
-            .finish_non_exhaustive()
+        f.debug_struct("Message").field("weight", &self.weight()).finish_non_exhaustive()
     }
 }
 
@@ -121,7 +137,7 @@ mod tests {
     #[test]
     fn debug_output_shows_no_content() {
         let message = Message {
-            destination: "topic".into(),
+            destination: "path?with=secret".into(),
             body: Bytes::from_static(b"a secret"),
             attributes: Box::new([Attribute {
                 name: "name".into(),
@@ -130,7 +146,7 @@ mod tests {
             group: Some("alice".into()),
         };
         let shown = format!("{message:?} {:?}", message.attributes);
-        assert!(shown.contains("topic") && shown.contains("weight"), "{shown}");
+        assert!(shown.contains("weight"), "{shown}");
         assert!(!shown.contains("secret") && !shown.contains("alice"), "{shown}");
     }
 

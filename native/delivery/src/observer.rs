@@ -1,234 +1,252 @@
-//! Counts what becomes of messages; told of every attempt and every outcome.
+//! Counts what becomes of messages; told of every attempt and every fate.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::link::LinkStatus;
-use crate::outcome::{DropReason, Outcome, Refusal};
-use crate::target::Target;
+use tokio::time::Instant;
 
-/// How many delivery times one report holds at most.
-const SAMPLES: usize = 64;
+use crate::fate::{DropReason, Fate, Refusal};
+use crate::report::Recent;
+use crate::times::Recorder;
 
-/// The counters of one pool. Totals only grow; a [`Report`] is a snapshot of them.
+/// The one list of what is counted: the counters, their values at a moment, and their names. What was
+/// accepted is counted first and read last, so that no message seems to have ended that has not begun.
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// They only grow.
+        #[derive(Debug, Default)]
+        struct Counters {
+            $($name: AtomicU64,)*
+            accepted: AtomicU64,
+        }
+
+        impl Counters {
+            /// Read one after the other, in this order.
+            fn read(&self) -> Counts {
+                Counts {
+                    $($name: self.$name.load(Ordering::Acquire),)*
+                    accepted: self.accepted.load(Ordering::Acquire),
+                }
+            }
+        }
+
+        /// What became of messages: since the start of a pool, or between two moments.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Messages the pool answered or answers for.
+            pub accepted: u64,
+        }
+
+        impl Counts {
+            /// What was counted after these earlier counts of the same pool.
+            #[must_use]
+            pub fn since(&self, earlier: &Self) -> Self {
+                Self {
+                    $($name: self.$name.saturating_sub(earlier.$name),)*
+                    accepted: self.accepted.saturating_sub(earlier.accepted),
+                }
+            }
+
+            /// Each count and its name.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)* ("accepted", self.accepted)].into_iter()
+            }
+        }
+    };
+}
+
+counts! {
+    /// Messages that the receiver confirmed.
+    delivered,
+    /// Messages given up because the receiver refuses them.
+    rejected,
+    /// Messages given up after the last permitted attempt.
+    exhausted,
+    /// Messages given up because the receiver did not take them.
+    nacked,
+    /// Messages that the receiver took and had nobody to give to.
+    unroutable,
+    /// Messages given up because they were too old.
+    expired,
+    /// Messages given up because somebody asked for it.
+    purged,
+    /// Messages given up because their records on disk were damaged.
+    unreadable,
+    /// Messages given up to make room for newer ones.
+    full,
+    /// Messages given up because the pool was stopped.
+    closed,
+    /// Messages left on disk at the stop, for the next start.
+    kept,
+    /// Messages that were on disk at the start. They are among those accepted.
+    restored,
+    /// Messages accepted into memory that the disk could not keep up with.
+    unsaved,
+    /// Messages never accepted because the queue was full.
+    refused_full,
+    /// Messages never accepted because the pool was stopped.
+    refused_closed,
+    /// Attempts that were followed by another one, counted per message.
+    retried,
+    /// Attempts at one message that the receiver did not take then.
+    nacks,
+    /// Panics inside the backend.
+    panics,
+}
+
+/// The counters of one pool, and what happened since somebody asked last.
 #[derive(Debug, Default)]
 pub struct Observer {
-    accepted: AtomicU64,
-    delivered: AtomicU64,
-    rejected: AtomicU64,
-    exhausted: AtomicU64,
-    nacked: AtomicU64,
-    closed: AtomicU64,
-    refused_full: AtomicU64,
-    refused_closed: AtomicU64,
-    retried: AtomicU64,
-    nacks: AtomicU64,
-    panics: AtomicU64,
-    batch_limit: AtomicUsize,
-    clock_offset: AtomicI64,
-    samples: AtomicUsize,
+    counters: Counters,
+    times: Recorder,
     recent: Mutex<Recent>,
 }
 
-/// What happened since the last report.
-#[derive(Debug, Default)]
-struct Recent {
-    times: Vec<Times>,
-    rejected: Option<Cow<'static, str>>,
-    exhausted: Option<Cow<'static, str>>,
-    nacked: Option<Cow<'static, str>>,
-    retried: Option<Cow<'static, str>>,
-}
+// === impl Counts ===
 
-/// How long the delivery of one message took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
-    /// From acceptance to confirmation.
-    pub total: Duration,
-    /// The attempt that succeeded.
-    pub attempt: Duration,
-}
+impl Counts {
+    /// Accepted messages that were given up, for whatever reason.
+    pub fn dropped(&self) -> u64 {
+        self.rejected
+            + self.exhausted
+            + self.nacked
+            + self.unroutable
+            + self.expired
+            + self.purged
+            + self.unreadable
+            + self.full
+            + self.closed
+    }
 
-/// A snapshot of a pool. Always
-/// `accepted = delivered + rejected + exhausted + nacked + closed + waiting`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Messages the pool answered or answers for.
-    pub accepted: u64,
-    /// Messages that the receiver confirmed.
-    pub delivered: u64,
-    /// Messages given up because the receiver refuses them.
-    pub rejected: u64,
-    /// Messages given up after the last permitted attempt.
-    pub exhausted: u64,
-    /// Messages given up because the receiver did not take them.
-    pub nacked: u64,
-    /// Messages given up because the pool was stopped.
-    pub closed: u64,
-    /// Accepted messages whose end is still open, in the queue or in flight.
-    pub waiting: u64,
-    /// Messages never accepted because the queue was full.
-    pub refused_full: u64,
-    /// Messages never accepted because the pool was stopped.
-    pub refused_closed: u64,
-    /// Attempts that were followed by another one, counted per message.
-    pub retried: u64,
-    /// Attempts at one message that the receiver did not take then.
-    pub nacks: u64,
-    /// Panics inside the target.
-    pub panics: u64,
-    /// Messages in the queue.
-    pub queue_events: usize,
-    /// Bytes that the messages in the queue occupy.
-    pub queue_bytes: usize,
-    /// For how long the oldest message in the queue has waited.
-    pub oldest: Option<Duration>,
-    /// How many messages the target takes together at the moment.
-    pub batch_limit: usize,
-    /// How many seconds the receiver's clock is ahead of ours, where that matters; else zero.
-    pub clock_offset: i64,
-    /// The connection that the target keeps, if it keeps one.
-    pub link: Option<LinkStatus>,
-    /// How long deliveries took: up to 64 since the last report.
-    pub times: Vec<Times>,
-    /// The latest cause of a rejection since the last report.
-    pub last_rejected: Option<Cow<'static, str>>,
-    /// The latest cause of an exhaustion since the last report.
-    pub last_exhausted: Option<Cow<'static, str>>,
-    /// The latest cause of a nack that ended a message since the last report.
-    pub last_nacked: Option<Cow<'static, str>>,
-    /// The latest cause of a retry since the last report.
-    pub last_retried: Option<Cow<'static, str>>,
+    /// Accepted messages that have not ended, if these are the counts since the start.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.accepted.saturating_sub(self.delivered + self.dropped() + self.kept)
+    }
 }
 
 // === impl Observer ===
 
 impl Observer {
     pub(crate) fn accepted(&self) {
-        self.accepted.fetch_add(1, Ordering::Release);
+        add(&self.counters.accepted, 1);
+    }
+
+    /// So many messages were on disk at the start.
+    pub(crate) fn restored(&self, messages: u64) {
+        add(&self.counters.restored, messages);
+        add(&self.counters.accepted, messages);
+    }
+
+    pub(crate) fn unsaved(&self) {
+        add(&self.counters.unsaved, 1);
+    }
+
+    /// What was found on disk and cannot be delivered: it is too old, or damaged.
+    pub(crate) fn read(&self, expired: u64, unreadable: u64) {
+        add(&self.counters.expired, expired);
+        add(&self.counters.unreadable, unreadable);
+        if expired > 0 {
+            let cause = "waited on disk longer than spool.max_age_ms";
+            self.recent().causes.expired = Some(cause.into());
+        }
     }
 
     pub(crate) fn refused(&self, refusal: Refusal) {
-        let counter = match refusal {
-            Refusal::Full => &self.refused_full,
-            Refusal::Closed => &self.refused_closed,
-        };
-        counter.fetch_add(1, Ordering::Release);
+        add(
+            match refusal {
+                Refusal::Full => &self.counters.refused_full,
+                Refusal::Closed => &self.counters.refused_closed,
+            },
+            1,
+        );
     }
 
     pub(crate) fn retrying(&self, messages: usize, detail: Cow<'static, str>) {
-        self.retried.fetch_add(messages as u64, Ordering::Release);
-        self.recent().retried = Some(detail);
+        add(&self.counters.retried, messages as u64);
+        self.recent().causes.retried = Some(detail);
     }
 
     pub(crate) fn nack(&self) {
-        self.nacks.fetch_add(1, Ordering::Release);
+        add(&self.counters.nacks, 1);
+    }
+
+    /// The receiver had nobody to give a message of that destination to.
+    pub(crate) fn unroutable(&self, destination: &str) {
+        let mut recent = self.recent();
+        match recent.unroutable.get_mut(destination) {
+            Some(messages) => *messages += 1,
+            None => _ = recent.unroutable.insert(destination.into(), 1),
+        }
     }
 
     pub(crate) fn panicked(&self) {
-        self.panics.fetch_add(1, Ordering::Release);
+        add(&self.counters.panics, 1);
     }
 
-    /// How the target stands at the moment.
-    pub(crate) fn target(&self, target: &impl Target) {
-        self.batch_limit.store(target.limits().events, Ordering::Release);
-        self.clock_offset.store(target.clock_offset(), Ordering::Release);
-    }
-
-    /// Counts the one outcome of a message that was accepted at `accepted` and whose last attempt
+    /// Counts the one fate of a message that was accepted at `accepted` and whose last attempt
     /// took so long.
     pub(crate) fn ended(
         &self,
         accepted: Instant,
         attempt: Duration,
-        outcome: Outcome,
+        fate: Fate,
         detail: Cow<'static, str>,
     ) {
-        match outcome {
-            Outcome::Delivered => {
-                self.delivered.fetch_add(1, Ordering::Release);
-                self.sample(accepted, attempt);
+        match fate {
+            Fate::Delivered => {
+                add(&self.counters.delivered, 1);
+                self.times.record(accepted.elapsed(), attempt);
             }
-            Outcome::Dropped(DropReason::Rejected) => {
-                self.rejected.fetch_add(1, Ordering::Release);
-                self.recent().rejected = Some(detail);
+            Fate::Dropped(DropReason::Rejected) => {
+                add(&self.counters.rejected, 1);
+                self.recent().causes.rejected = Some(detail);
             }
-            Outcome::Dropped(DropReason::Exhausted) => {
-                self.exhausted.fetch_add(1, Ordering::Release);
-                self.recent().exhausted = Some(detail);
+            Fate::Dropped(DropReason::Exhausted) => {
+                add(&self.counters.exhausted, 1);
+                self.recent().causes.exhausted = Some(detail);
             }
-            Outcome::Dropped(DropReason::Nacked) => {
-                self.nacked.fetch_add(1, Ordering::Release);
-                self.recent().nacked = Some(detail);
+            Fate::Dropped(DropReason::Nacked) => {
+                add(&self.counters.nacked, 1);
+                self.recent().causes.nacked = Some(detail);
             }
-            Outcome::Dropped(DropReason::Closed) => {
-                self.closed.fetch_add(1, Ordering::Release);
+            Fate::Dropped(DropReason::Expired) => {
+                add(&self.counters.expired, 1);
+                self.recent().causes.expired = Some(detail);
             }
+            Fate::Dropped(DropReason::Unroutable) => add(&self.counters.unroutable, 1),
+            Fate::Dropped(DropReason::Purged) => add(&self.counters.purged, 1),
+            Fate::Dropped(DropReason::Full) => add(&self.counters.full, 1),
+            Fate::Dropped(DropReason::Closed) => add(&self.counters.closed, 1),
         }
     }
 
-    /// Counts everything whose end is still open as closed. Only right when nothing runs any more.
-    pub(crate) fn close_rest(&self) {
-        self.closed.fetch_add(self.totals().waiting, Ordering::Release);
+    /// Counts everything whose end is still open: so many messages as closed, the rest as kept. Only
+    /// right when nothing runs any more.
+    pub(crate) fn close_rest(&self, lost: u64) {
+        let rest = self.counts().waiting();
+        let lost = lost.min(rest);
+        add(&self.counters.closed, lost);
+        add(&self.counters.kept, rest - lost);
     }
 
-    pub(crate) fn totals(&self) -> Report {
-        let mut report = Report {
-            delivered: self.delivered.load(Ordering::Acquire),
-            rejected: self.rejected.load(Ordering::Acquire),
-            exhausted: self.exhausted.load(Ordering::Acquire),
-            nacked: self.nacked.load(Ordering::Acquire),
-            closed: self.closed.load(Ordering::Acquire),
-            refused_full: self.refused_full.load(Ordering::Acquire),
-            refused_closed: self.refused_closed.load(Ordering::Acquire),
-            retried: self.retried.load(Ordering::Acquire),
-            nacks: self.nacks.load(Ordering::Acquire),
-            panics: self.panics.load(Ordering::Acquire),
-            batch_limit: self.batch_limit.load(Ordering::Acquire),
-            clock_offset: self.clock_offset.load(Ordering::Acquire),
-            ..Report::default()
-        };
-        // Acceptance is counted first and read last, so that no message seems to have ended
-        // that has not begun.
-        report.accepted = self.accepted.load(Ordering::Acquire);
-        report.waiting = report.accepted.saturating_sub(report.ended());
-        report
+    pub(crate) fn counts(&self) -> Counts {
+        self.counters.read()
     }
 
-    pub(crate) fn take_recent(&self, report: &mut Report) {
+    /// What happened since this was asked last.
+    pub(crate) fn take_recent(&self) -> Recent {
         let recent = std::mem::take(&mut *self.recent());
-        self.samples.store(0, Ordering::Relaxed);
-        report.times = recent.times;
-        report.last_rejected = recent.rejected;
-        report.last_exhausted = recent.exhausted;
-        report.last_nacked = recent.nacked;
-        report.last_retried = recent.retried;
+        Recent { times: self.times.take(), ..recent }
     }
 
-    fn sample(&self, accepted: Instant, attempt: Duration) {
-        if self.samples.load(Ordering::Relaxed) < SAMPLES
-            && self.samples.fetch_add(1, Ordering::Relaxed) < SAMPLES
-        {
-            self.recent().times.push(Times { total: accepted.elapsed(), attempt });
-        }
-    }
-
-    fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
+    fn recent(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl Report ===
-
-impl Report {
-    /// Accepted messages that were given up, for whatever reason.
-    pub fn dropped(&self) -> u64 {
-        self.rejected + self.exhausted + self.nacked + self.closed
-    }
-
-    fn ended(&self) -> u64 {
-        self.delivered + self.dropped()
-    }
+fn add(counter: &AtomicU64, messages: u64) {
+    counter.fetch_add(messages, Ordering::Release);
 }

@@ -1,55 +1,79 @@
-//! A bounded queue and the workers that empty it into a target.
+//! A bounded queue and the workers that empty it into a backend.
+//!
+//! A worker is a task with one slot: it takes a batch and keeps it until each message has ended. So
+//! the number of workers bounds all that is under way. A task for each message was turned down: it
+//! would wait for its turn outside of the queue, whose bounds are what an operator sets.
+//!
+//! Each backend has a pool of its own. With one pool for all, a receiver in trouble would take the
+//! workers of the others.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, Notify};
-use tokio::task::JoinSet;
-use tokio::time::{Instant as Moment, sleep, timeout};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::backend::{Backend, BackendState};
+use crate::backoff::RetrySettings;
+use crate::breaker::Rules;
+use crate::circuits::Circuits;
+use crate::connection::StatusCell;
+use crate::disk::{Disk, Reading};
+use crate::fate::{DropReason, Fate, Refusal};
+use crate::health::{Circumstances, Health};
 use crate::limit::Limit;
-use crate::link::Link;
 use crate::message::{Accepted, Message};
-use crate::observer::{Observer, Report};
-use crate::outcome::{DropReason, Outcome, Refusal};
-use crate::queue::Queue;
-use crate::retry::{self, Backoff, Left, RetrySettings};
+use crate::observer::Observer;
+use crate::queue::{PURGED, Queue};
+use crate::report::{Levels, Report, Stats, Told};
+use crate::retry::{Delivery, Left};
 use crate::settings::PoolSettings;
-use crate::target::Target;
 
-/// How long a target may take to put away what it kept up.
+/// How long a backend may take to put away what it kept up.
 const CLOSING: Duration = Duration::from_millis(500);
 
-/// How long to wait before a target attends again that panicked while it did.
+/// How long to wait before a backend attends again that panicked while it did.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// A running pool. Dropping it ends its workers at once; [`stop`](Pool::stop) lets them finish.
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
-    tasks: Mutex<Tasks>,
+    tasks: AsyncMutex<Tasks>,
+    told: Mutex<Told>,
 }
 
 #[derive(Debug)]
 struct Tasks {
     workers: JoinSet<()>,
     attendant: JoinSet<()>,
+    /// Ends what grows too old in the queue.
+    expiry: JoinSet<()>,
+    /// Reads back what is on disk.
+    reader: JoinSet<()>,
 }
 
 #[derive(Debug)]
 struct Shared {
     queue: Queue,
+    disk: Option<Disk>,
     observer: Observer,
-    link: Link,
+    backend: BackendState,
+    connection: StatusCell,
+    circuits: Circuits,
+    health: Health,
     limit: Option<Limit>,
     retry: RetrySettings,
+    max_age: Option<Duration>,
     /// When new messages were refused first.
-    closed_at: OnceLock<Moment>,
+    closed_at: OnceLock<Instant>,
     /// All attempts have ended.
     finished: Notify,
 }
@@ -57,30 +81,50 @@ struct Shared {
 // === impl Pool ===
 
 impl Pool {
-    /// Starts workers for the target on the given runtime.
-    pub fn start<T: Target>(target: T, settings: &PoolSettings, runtime: &Handle) -> Self {
+    /// Starts workers for the backend on the given runtime.
+    pub(crate) fn start<T: Backend>(
+        backend: T,
+        settings: &PoolSettings,
+        disk: Option<Disk>,
+        runtime: &Handle,
+    ) -> Self {
         // Each destination has a worker at least.
-        let count = settings.workers.max(target.destinations()).get();
-        let share = count / target.destinations();
+        let count = settings.workers.max(backend.destinations()).get();
+        let share = count / backend.destinations();
         let queue = Queue::new(settings, share);
+        let rules =
+            settings.circuit_failures.map(|failures| Rules::new(failures, settings.retry, count));
         let shared = Arc::new(Shared {
-            link: Link::new(queue.waker()),
+            connection: StatusCell::new(queue.waker(), queue.levers().hurrier()),
+            circuits: Circuits::new(rules, queue.waker()),
+            health: Health::new(),
             queue,
+            disk,
             observer: Observer::default(),
+            backend: BackendState::of(&backend),
             limit: settings.limit.clone(),
             retry: settings.retry,
+            max_age: settings.max_age,
             closed_at: OnceLock::new(),
             finished: Notify::new(),
         });
-        shared.observer.target(&target);
-        let target = Arc::new(target);
+        let told = Mutex::new(Told::new(shared.stats()));
+        let (readable, damaged) = shared.disk.as_ref().map(Disk::left).unwrap_or_default();
+        shared.observer.restored(readable + damaged);
+        shared.observer.read(0, damaged);
+        let backend = Arc::new(backend);
         let mut workers = JoinSet::new();
         for _ in 0..count {
-            workers.spawn_on(work(Arc::clone(&target), Arc::clone(&shared)), runtime);
+            workers.spawn_on(work(Arc::clone(&backend), Arc::clone(&shared)), runtime);
         }
         let mut attendant = JoinSet::new();
-        attendant.spawn_on(attend(target, Arc::clone(&shared)), runtime);
-        Self { shared, tasks: Mutex::new(Tasks { workers, attendant }) }
+        attendant.spawn_on(attend(backend, Arc::clone(&shared)), runtime);
+        let mut expiry = JoinSet::new();
+        expiry.spawn_on(expire(Arc::clone(&shared)), runtime);
+        let mut reader = JoinSet::new();
+        reader.spawn_on(read_back(Arc::clone(&shared)), runtime);
+        let tasks = Tasks { workers, attendant, expiry, reader };
+        Self { shared, tasks: AsyncMutex::new(tasks), told }
     }
 
     /// Hands a message over. Never waits.
@@ -89,32 +133,83 @@ impl Pool {
     ///
     /// The queue is full, or the pool has been stopped; both are counted.
     pub fn push(&self, message: Message) -> Result<(), Refusal> {
-        let Shared { queue, observer, .. } = &*self.shared;
-        queue.push(message, observer).inspect_err(|refusal| observer.refused(*refusal))
+        let Shared { queue, disk, observer, .. } = &*self.shared;
+        queue
+            .push(message, disk.as_ref(), observer)
+            .inspect_err(|refusal| observer.refused(*refusal))
     }
 
-    /// Counts a message that cannot even be formed, as when its text is not UTF-8: accepted, and
-    /// rejected at once.
+    /// Whether a message of that many bytes could be accepted now. For whoever has to copy it
+    /// before it is [pushed](Self::push), which may take long.
+    ///
+    /// # Errors
+    ///
+    /// As for a push; both are counted.
+    pub fn admits(&self, bytes: usize) -> Result<(), Refusal> {
+        let Shared { queue, disk, observer, .. } = &*self.shared;
+        queue.admits(bytes, disk.as_ref()).inspect_err(|refusal| observer.refused(*refusal))
+    }
+
+    /// Counts a message that [would be admitted](Self::admits) and cannot even be formed, as when
+    /// its text is not UTF-8: accepted, and rejected at once.
     pub fn reject(&self, detail: &'static str) {
         let observer = &self.shared.observer;
         observer.accepted();
-        let outcome = Outcome::Dropped(DropReason::Rejected);
-        observer.ended(Instant::now(), Duration::ZERO, outcome, detail.into());
+        let fate = Fate::Dropped(DropReason::Rejected);
+        observer.ended(Instant::now(), Duration::ZERO, fate, detail.into());
     }
 
-    /// The state of the pool, without what happened since the last [`report`](Self::report).
-    pub fn stats(&self) -> Report {
-        let mut report = self.shared.observer.totals();
-        self.shared.queue.describe(&mut report);
-        report.link = self.shared.link.status();
-        report
+    /// The pool at the moment, with totals since its start.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
     }
 
-    /// The state of the pool and what happened since the last report.
+    /// What is new since the latest report that [was told](Self::told).
     pub fn report(&self) -> Report {
-        let mut report = self.stats();
-        self.shared.observer.take_recent(&mut report);
-        report
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.shared.observer.take_recent();
+        recent.troubles = self.shared.disk.as_ref().map(Disk::troubles).unwrap_or_default();
+        told.report(self.stats(), recent)
+    }
+
+    /// Confirms that the latest report reached who had to hear of it. Until then, the next one
+    /// says the same again, and more.
+    pub fn told(&self) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).confirm();
+    }
+
+    /// Attempts nothing from now on, and accepts as before, until the pool is
+    /// [resumed](Self::resume) or closed. What is under way ends.
+    pub fn pause(&self) {
+        self.shared.queue.levers().pause();
+    }
+
+    /// Goes on after a [pause](Self::pause).
+    pub fn resume(&self) {
+        self.shared.queue.levers().resume();
+        self.shared.queue.hurry();
+    }
+
+    /// Makes attempts now that wait for their time: those that are repeated, probes, those to connect
+    /// and what the receiver does not take. It is for who knows that the receiver is back.
+    pub fn retry_now(&self) {
+        self.shared.circuits.hurry();
+        self.shared.queue.hurry();
+    }
+
+    /// Drops what waits and is that old, and tells how many messages that were at once: what is only on
+    /// disk follows as it is read back, and what is under way if it comes back.
+    pub fn purge(&self, age: Duration) -> u64 {
+        let Shared { queue, disk, observer, .. } = &*self.shared;
+        let now = Instant::now();
+        let before = observer.counts().purged;
+        if let Some(until) = now.checked_sub(age) {
+            queue.purge(until, observer);
+        }
+        if let Some(disk) = disk {
+            disk.room();
+        }
+        observer.counts().purged - before
     }
 
     /// Refuses new messages from now on. Whatever was accepted goes on.
@@ -123,26 +218,117 @@ impl Pool {
     }
 
     /// Closes the queue, and says when that was.
-    fn closing(&self) -> Moment {
-        let since = *self.shared.closed_at.get_or_init(Moment::now);
+    fn closing(&self) -> Instant {
+        let since = *self.shared.closed_at.get_or_init(|| {
+            self.shared.circuits.hurry();
+            self.shared.queue.levers().resume();
+            Instant::now()
+        });
         self.shared.queue.close();
         since
     }
 
     /// Ends the pool: new messages are refused, accepted ones get that long to be delivered, and
-    /// what is left then is dropped as closed. A request that is under way then is cut off; its
-    /// receiver may have got the message. If the pool has been closed before, the time began then.
+    /// what is left then is dropped as closed, or kept on disk for the next start. A request that
+    /// is under way then is cut off; its receiver may have got the message. If the pool has been
+    /// closed before, the time began then.
     pub async fn stop(&self, drain: Duration) -> Report {
+        self.end(drain).await;
+        self.report()
+    }
+
+    /// The same for somebody who tells nobody, or asks for a report later: it would be the latest, which
+    /// somebody else may confirm.
+    pub async fn end(&self, drain: Duration) {
         let since = self.closing();
         // Held to the end: whoever stops the pool a second time waits for the first to finish.
         let mut tasks = self.tasks.lock().await;
         join(&mut tasks.workers, drain.saturating_sub(since.elapsed())).await;
+        tasks.expiry.shutdown().await;
+        tasks.reader.shutdown().await;
         self.shared.finished.notify_one();
         join(&mut tasks.attendant, CLOSING).await;
-        self.shared.observer.close_rest();
-        self.shared.queue.clear();
-        self.report()
+        self.put_away().await;
     }
+
+    /// Leaves what has not ended on disk, if there is one, and forgets it here.
+    async fn put_away(&self) {
+        let shared = Arc::clone(&self.shared);
+        let close = move || shared.disk.as_ref().is_some_and(Disk::close);
+        let kept = self.shared.disk.is_some() && spawn_blocking(close).await.unwrap_or_default();
+        let (rest, observer) = (self.shared.queue.clear(), &self.shared.observer);
+        // Only where the disk could not keep up, somebody has to look which ones it has.
+        if kept && observer.counts().unsaved > 0 {
+            observer.close_rest(rest.unsaved());
+        } else {
+            observer.close_rest(if kept { 0 } else { u64::MAX });
+            free(rest);
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn stats(&self) -> Stats {
+        let (mut counts, mut levels) = (self.observer.counts(), Levels::default());
+        counts.unsaved += self.disk.as_ref().map(Disk::late).unwrap_or_default();
+        self.queue.describe(&mut levels);
+        self.backend.describe(&mut levels);
+        levels.waiting = counts.waiting();
+        levels.spool = self.disk.as_ref().map(Disk::stats);
+        let ahead = levels.spool.as_ref().map_or(0, |spool| spool.ahead);
+        levels.in_flight = levels.waiting.saturating_sub(levels.queue_events as u64 + ahead);
+        let open = self.circuits.open();
+        let closed_at = self.closed_at.get().copied();
+        // What is stopped waits for nobody.
+        levels.open_destinations = if closed_at.is_some() { 0 } else { open.len() };
+        let kept = self.connection.kept();
+        let status = self.health.status(&Circumstances {
+            connection: kept.as_ref(),
+            paused_at: self.queue.levers().paused_at(),
+            closed_at,
+        });
+        Stats { counts, levels, status, connection: kept.map(|kept| kept.status), open }
+    }
+
+    /// Reads back as much as there is room for, within bounds; tells whether that was anything.
+    /// Waits for the disk.
+    fn read_some(&self) -> bool {
+        let Some(disk) = &self.disk else { return false };
+        let Reading { found, expired, unreadable } = disk.read(self.queue.room());
+        self.observer.read(expired, unreadable);
+        let messages = found.len() as u64;
+        let (purged, wanted): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|found| self.queue.levers().is_purged(found.accepted_at()));
+        for found in purged {
+            found.hold.end();
+            let fate = Fate::Dropped(DropReason::Purged);
+            self.observer.ended(found.accepted_at(), Duration::ZERO, fate, PURGED.into());
+        }
+        self.queue.restore(wanted);
+        disk.passed(messages);
+        messages + expired + unreadable > 0
+    }
+}
+
+/// Reads back what is only on disk, whenever there is room for it.
+async fn read_back(shared: Arc<Shared>) {
+    let Some(disk) = &shared.disk else { return };
+    while !shared.queue.is_closed() {
+        let reader = Arc::clone(&shared);
+        // A panic has been shown already, and what was not read waits for the next start.
+        let Ok(more) = spawn_blocking(move || reader.read_some()).await else { return };
+        if !more {
+            disk.changed().await;
+        }
+    }
+}
+
+/// Frees it on a thread of its own: whoever stops a pool waits for its last report. If there is no
+/// thread to be had, that takes longer.
+fn free(rest: impl Send + 'static) {
+    let _ = thread::Builder::new().name("event_pusher".into()).spawn(move || drop(rest));
 }
 
 /// Waits until the tasks have ended, up to the limit, then cuts them off.
@@ -152,10 +338,10 @@ async fn join(tasks: &mut JoinSet<()>, limit: Duration) {
     }
 }
 
-/// Lets the target attend until no attempt is left, then close.
-async fn attend<T: Target>(target: Arc<T>, shared: Arc<Shared>) {
+/// Lets the backend attend until no attempt is left, then close.
+async fn attend<T: Backend>(backend: Arc<T>, shared: Arc<Shared>) {
     let attending = async {
-        while AssertUnwindSafe(target.attend(&shared.link)).catch_unwind().await.is_err() {
+        while AssertUnwindSafe(backend.attend(&shared.connection)).catch_unwind().await.is_err() {
             shared.observer.panicked();
             sleep(AFTER_PANIC).await;
         }
@@ -165,21 +351,37 @@ async fn attend<T: Target>(target: Arc<T>, shared: Arc<Shared>) {
     {
         finished.await;
     }
-    target.close().await;
+    backend.close().await;
+}
+
+async fn expire(shared: Arc<Shared>) {
+    shared.queue.expire(&shared.observer).await;
 }
 
 /// One worker: its slot stays taken through every attempt, so retries stay inside the bound. Only
-/// what a destination must be ready for, or what is not taken now, goes back into the queue.
-async fn work<T: Target>(target: Arc<T>, shared: Arc<Shared>) {
-    let Shared { queue, observer, limit, retry, .. } = &*shared;
-    while let Some(batch) = queue.next(&*target).await {
+/// what may [wait for long](crate::retry) goes back into the queue.
+async fn work<T: Backend>(backend: Arc<T>, shared: Arc<Shared>) {
+    let Shared { queue, disk, observer, circuits, health, .. } = &*shared;
+    let delivery = Delivery {
+        backend: &*backend,
+        limit: shared.limit.as_ref(),
+        retry: shared.retry,
+        max_age: shared.max_age,
+        circuits,
+        health,
+        levers: queue.levers(),
+        observer,
+    };
+    while let Some((batch, pass)) = queue.next(&*backend, circuits, observer).await {
+        if let Some(disk) = disk.as_ref().filter(|_| queue.room().0 > 0) {
+            disk.room();
+        }
         let (destination, groups) = place(&batch);
-        let backoff = Backoff::new(*retry, fastrand::f64);
-        let Left { messages, rests } =
-            retry::deliver(&*target, limit.as_ref(), batch, backoff, observer).await;
-        queue.give_back(messages);
+        let Left { messages, rests, alone } =
+            delivery.deliver(&destination, batch, pass, fastrand::f64).await;
+        queue.give_back(messages, &alone);
         queue.finish(&destination, &groups, &rests);
-        observer.target(&*target);
+        shared.backend.update(&*backend);
     }
 }
 

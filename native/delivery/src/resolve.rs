@@ -4,15 +4,18 @@
 //! many seconds. So a name is asked for once at a time in the whole process, however many
 //! connections want it: a name server that is silent occupies one thread, and none of those for
 //! other names. The last addresses that were good take the place of an answer that does not come.
+//!
+//! Each look-up has a thread of its own. The runtime has some for what blocks, but panics where the
+//! system has no thread left, and a message would be given up for it.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 /// How long an answer is used without asking again: many connections are made at once, and a name
@@ -51,6 +54,7 @@ fn ask_the_system(host: &str) -> io::Result<Vec<SocketAddr>> {
 /// none is forgotten.
 struct Resolver {
     look_up: Arc<Ask>,
+    spawn: Spawn,
     fresh: Duration,
     patience: Duration,
     stale: Duration,
@@ -59,6 +63,9 @@ struct Resolver {
 
 /// Asks, and waits for the answer.
 type Ask = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
+/// Begins a thread.
+type Spawn = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
 
 /// What is known of a name.
 #[derive(Default)]
@@ -92,7 +99,8 @@ impl Resolver {
         patience: Duration,
         stale: Duration,
     ) -> Self {
-        Self { look_up: Arc::new(look_up), fresh, patience, stale, names: Arc::default() }
+        let look_up = Arc::new(look_up);
+        Self { look_up, spawn: begin_thread, fresh, patience, stale, names: Arc::default() }
     }
 
     async fn resolve(&self, host: &str) -> io::Result<Addresses> {
@@ -131,15 +139,22 @@ impl Resolver {
         let (sender, answer) = watch::channel(None);
         let (ask, names) = (Arc::clone(&self.look_up), Arc::clone(&self.names));
         let asked_at = Instant::now();
-        spawn_blocking(move || {
+        let begun = (self.spawn)(Box::new(move || {
             let answer = checked(ask(&host));
             if let (Ok(addresses), Some(name)) = (&answer, lock(&names).get_mut(&host)) {
                 name.good = Some(Good { addresses: Arc::clone(addresses), asked_at });
             }
             sender.send_replace(Some(answer));
-        });
-        LookUp { answer, began: asked_at }
+        }));
+        match begun {
+            Ok(()) => LookUp { answer, began: asked_at },
+            Err(error) => LookUp::failed(&error, asked_at),
+        }
     }
+}
+
+fn begin_thread(run: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    thread::Builder::new().name("event_pusher".to_owned()).spawn(run).map(drop)
 }
 
 /// A name without an address is as good as an unknown one.
@@ -160,6 +175,13 @@ fn lock(names: &Mutex<HashMap<String, Name>>) -> MutexGuard<'_, HashMap<String, 
 // === impl LookUp ===
 
 impl LookUp {
+    /// One that could not begin.
+    fn failed(error: &io::Error, began: Instant) -> Self {
+        let text = format!("no thread can be had for the look-up of the host: {error}");
+        let (_, answer) = watch::channel(Some(Err((error.kind(), text))));
+        Self { answer, began }
+    }
+
     fn is_under_way(&self) -> bool {
         self.answer.borrow().is_none() && self.answer.has_changed().is_ok()
     }
@@ -168,7 +190,7 @@ impl LookUp {
         match self.answer.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(addresses))) => Ok(Arc::clone(addresses)),
             Ok(Some(Err((kind, text)))) => Err(io::Error::new(*kind, text.clone())),
-            // The runtime ends, or the look-up has panicked.
+            // The look-up has panicked.
             Ok(None) | Err(_) => Err(io::Error::other("the look-up of the host was cut off")),
         }
     }

@@ -1,4 +1,4 @@
-//! The SNS target against a strict service on loopback: what arrives, and what every kind of
+//! The SNS backend against a strict service on loopback: what arrives, and what every kind of
 //! failure comes to.
 
 // The helpers of a test may unwrap like the test itself.
@@ -12,10 +12,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use event_pusher_delivery::{Attribute, AttributeValue, TlsOptions, client_config};
+use event_pusher_delivery::{Attribute, AttributeValue, TlsOptions};
 use event_pusher_receiver::{Action, AttributeValue as Got, Fault, SnsConfig, SnsServer};
 use pem_file::PemFile;
-use rustls::ClientConfig;
 use sns_pool::{Setup, message, pool, strict_server, with_attributes};
 use support::{PATIENCE, settled};
 
@@ -25,7 +24,12 @@ async fn fates(server: &SnsServer, setup: Setup) -> ((u64, u64, u64, u64), u64) 
     let pool = pool(server, setup);
     pool.push(message(server, "pm", "body")).unwrap();
     let report = settled(&pool).await;
-    let fates = (report.delivered, report.rejected, report.exhausted, report.retried);
+    let fates = (
+        report.counts.delivered,
+        report.counts.rejected,
+        report.counts.exhausted,
+        report.counts.retried,
+    );
     (fates, server.stats().requests)
 }
 
@@ -63,28 +67,24 @@ async fn a_signed_message_arrives_with_its_attributes() {
         ("bytes".to_owned(), Got::Binary(vec![0, 255, 10])),
     ];
     assert_eq!(received.attributes, wanted);
-    assert_eq!(settled(&pool).await.delivered, 1);
+    assert_eq!(settled(&pool).await.counts.delivered, 1);
 }
 
 #[tokio::test]
 async fn a_message_arrives_over_tls_from_a_trusted_authority_only() {
     let server = SnsServer::start(SnsConfig { tls: true, ..SnsConfig::default() });
     let pem = server.ca_pem().unwrap();
-    let trusted = Setup { tls: Some(trusting(pem)), ..Setup::default() };
+    let authority = PemFile::new(pem);
+    let tls = TlsOptions { cacertfile: authority.path(), ..TlsOptions::default() };
+    let trusted = Setup { tls, ..Setup::default() };
     assert_eq!(fates(&server, trusted).await.0, (1, 0, 0, 0));
     let before = server.stats().requests;
     let distrusted = pool(&server, Setup::default());
     distrusted.push(message(&server, "pm", "body")).unwrap();
     let report = settled(&distrusted).await;
-    assert_eq!(report.exhausted, 1);
-    assert!(report.last_exhausted.unwrap().contains("certificate"));
+    assert_eq!(report.counts.exhausted, 1);
+    assert!(report.recent.causes.exhausted.unwrap().contains("certificate"));
     assert_eq!(server.stats().requests, before, "nothing was sent to a stranger");
-}
-
-fn trusting(authority_pem: &str) -> ClientConfig {
-    let authority = PemFile::new(authority_pem);
-    let options = TlsOptions { cacertfile: authority.path(), ..TlsOptions::default() };
-    client_config(&options).unwrap()
 }
 
 #[tokio::test]
@@ -117,8 +117,8 @@ async fn what_has_to_be_mended_is_told_and_costs_one_request() {
         let pool = pool(&server, setup);
         pool.push(message(&server, topic, "body")).unwrap();
         let report = settled(&pool).await;
-        assert_eq!((report.rejected, report.retried), (1, 0));
-        assert_eq!(report.last_rejected.as_deref(), Some(cause));
+        assert_eq!((report.counts.rejected, report.counts.retried), (1, 0));
+        assert_eq!(report.recent.causes.rejected.as_deref(), Some(cause));
         assert_eq!(server.stats().requests, 1);
     }
 }
@@ -132,8 +132,12 @@ async fn a_clock_that_is_wrong_is_corrected_and_costs_no_attempt() {
             pool.push(message(&server, "pm", &index.to_string())).unwrap();
         }
         let report = settled(&pool).await;
-        assert_eq!((report.delivered, report.retried), (5, 0));
-        assert!((report.clock_offset - clock_ahead).abs() <= 2, "{}", report.clock_offset);
+        assert_eq!((report.counts.delivered, report.counts.retried), (5, 0));
+        assert!(
+            (report.levels.clock_offset - clock_ahead).abs() <= 2,
+            "{}",
+            report.levels.clock_offset
+        );
         assert_eq!(server.stats().requests, 6, "only the first one is signed again");
     }
 }
@@ -190,8 +194,8 @@ async fn a_service_that_never_answers_is_a_timeout() {
     let pool = pool(&server, Setup { request_timeout, retries: 1, ..Setup::default() });
     pool.push(message(&server, "pm", "body")).unwrap();
     let report = settled(&pool).await;
-    assert_eq!((report.exhausted, report.retried), (1, 1));
-    assert_eq!(report.last_exhausted.as_deref(), Some("request timeout"));
+    assert_eq!((report.counts.exhausted, report.counts.retried), (1, 1));
+    assert_eq!(report.recent.causes.exhausted.as_deref(), Some("request timeout"));
 }
 
 #[tokio::test]
@@ -208,8 +212,8 @@ async fn a_refused_connection_is_retried_then_exhausted() {
     let pool = pool(&server, Setup::default());
     pool.push(message(&server, "pm", "body")).unwrap();
     let report = settled(&pool).await;
-    assert_eq!((report.exhausted, report.retried), (1, 2));
-    assert!(report.last_exhausted.unwrap().contains("refused"));
+    assert_eq!((report.counts.exhausted, report.counts.retried), (1, 2));
+    assert!(report.recent.causes.exhausted.unwrap().contains("refused"));
 }
 
 #[tokio::test]
@@ -245,7 +249,7 @@ async fn a_service_that_comes_back_gets_what_waited() {
         pool.push(message(&server, "pm", &index.to_string())).unwrap();
     }
     server.go_up();
-    assert_eq!(settled(&pool).await.delivered, 50);
+    assert_eq!(settled(&pool).await.counts.delivered, 50);
     assert_eq!(server.messages().len(), 50);
 }
 
@@ -256,7 +260,7 @@ async fn a_message_above_256_kib_is_rejected_and_never_sent() {
     pool.push(message(&server, "pm", &"x".repeat(256 * 1024 + 1))).unwrap();
     pool.push(message(&server, "pm", &"x".repeat(256 * 1024))).unwrap();
     let report = settled(&pool).await;
-    assert_eq!((report.rejected, report.delivered), (1, 1));
+    assert_eq!((report.counts.rejected, report.counts.delivered), (1, 1));
     assert_eq!(server.stats().requests, 1);
 }
 
@@ -265,7 +269,7 @@ async fn waiting_messages_of_one_topic_travel_as_one_batch() {
     let server = strict_server();
     let pool = held_with(&server, Setup::default(), 25).await;
     server.release();
-    assert_eq!(settled(&pool).await.delivered, 26);
+    assert_eq!(settled(&pool).await.counts.delivered, 26);
     let sizes: Vec<_> = server.messages().iter().map(|received| received.batch_size).collect();
     assert_eq!(sizes.iter().filter(|size| **size == 10).count(), 20, "{sizes:?}");
     assert_eq!(server.stats().requests, 4);
@@ -277,7 +281,7 @@ async fn batching_can_be_turned_off() {
     let setup = Setup { batching: false, ..Setup::default() };
     let pool = held_with(&server, setup, 5).await;
     server.release();
-    assert_eq!(settled(&pool).await.delivered, 6);
+    assert_eq!(settled(&pool).await.counts.delivered, 6);
     assert_eq!(server.stats().requests, 6);
 }
 
@@ -296,7 +300,7 @@ async fn entries_that_fail_are_handled_one_by_one() {
     let pool = held_with(&server, Setup::default(), 6).await;
     server.release();
     let report = settled(&pool).await;
-    assert_eq!((report.delivered, report.rejected, report.retried), (6, 1, 2));
+    assert_eq!((report.counts.delivered, report.counts.rejected, report.counts.retried), (6, 1, 2));
     let mut bodies: Vec<_> = server.messages().into_iter().map(|it| it.message).collect();
     bodies.sort();
     assert_eq!(bodies, ["0", "2", "3", "4", "5", "first"]);
@@ -310,7 +314,7 @@ async fn an_answer_that_lacks_an_entry_is_no_answer() {
         let pool = held_with(&server, Setup::default(), 3).await;
         server.release();
         let report = settled(&pool).await;
-        assert_eq!((report.delivered, report.retried), (4, 3), "{fault:?}");
+        assert_eq!((report.counts.delivered, report.counts.retried), (4, 3), "{fault:?}");
     }
 }
 
@@ -321,7 +325,10 @@ async fn a_batch_refused_as_a_whole_is_sent_one_by_one() {
     let pool = held_with(&server, Setup::default(), 5).await;
     server.release();
     let report = settled(&pool).await;
-    assert_eq!((report.delivered, report.rejected, report.batch_limit), (6, 0, 10));
+    assert_eq!(
+        (report.counts.delivered, report.counts.rejected, report.levels.batch_limit),
+        (6, 0, 10)
+    );
 }
 
 #[tokio::test]
@@ -331,7 +338,7 @@ async fn an_endpoint_without_publish_batch_gets_single_messages_from_then_on() {
     let pool = held_with(&server, Setup::default(), 30).await;
     server.release();
     let report = settled(&pool).await;
-    assert_eq!((report.delivered, report.batch_limit), (31, 1));
+    assert_eq!((report.counts.delivered, report.levels.batch_limit), (31, 1));
     let batches = server.requests().iter().filter(|it| it.action == "PublishBatch").count();
     assert_eq!(batches, 1);
 }
@@ -344,7 +351,11 @@ async fn a_page_of_a_balancer_is_retried_and_turns_no_batch_off() {
         let pool = held_with(&server, Setup::default(), 20).await;
         server.release();
         let report = settled(&pool).await;
-        assert_eq!((report.delivered, report.rejected, report.batch_limit), (21, 0, 10), "{page}");
+        assert_eq!(
+            (report.counts.delivered, report.counts.rejected, report.levels.batch_limit),
+            (21, 0, 10),
+            "{page}"
+        );
     }
     assert_eq!(always(status(404, "")).await, EXHAUSTED);
 }
@@ -366,7 +377,7 @@ async fn a_fifo_message_keeps_its_deduplication_id_over_retries() {
         pool.push(message(&server, "pm.fifo", body)).unwrap();
     }
     let report = settled(&pool).await;
-    assert_eq!((report.delivered, report.retried), (2, 1));
+    assert_eq!((report.counts.delivered, report.counts.retried), (2, 1));
     let received = server.messages();
     let bodies: Vec<_> = received.iter().map(|it| it.message.as_str()).collect();
     assert_eq!(bodies, ["first", "second"], "in order and without a duplicate");
@@ -385,7 +396,7 @@ async fn no_more_requests_are_in_flight_than_the_pool_may_have() {
     }
     tokio::time::timeout(PATIENCE, server.until(|stats| stats.waiting == 7)).await.unwrap();
     server.release();
-    assert_eq!(settled(&pool).await.delivered, 50);
+    assert_eq!(settled(&pool).await.counts.delivered, 50);
     assert_eq!(server.stats().max_in_flight, 7);
 }
 
@@ -397,7 +408,7 @@ async fn connections_are_kept_alive() {
     for index in 0..100 {
         pool.push(message(&server, "pm", &index.to_string())).unwrap();
     }
-    assert_eq!(settled(&pool).await.delivered, 100);
+    assert_eq!(settled(&pool).await.counts.delivered, 100);
     assert!(server.stats().connections <= 3, "{:?}", server.stats());
 }
 

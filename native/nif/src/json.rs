@@ -1,11 +1,11 @@
 //! JSON text straight from a term, without a tree between: one pass, one copy.
 
 use rustler::types::atom::Atom;
-use rustler::{Binary, ListIterator, Term, TermType};
+use rustler::{Binary, Term, TermType};
 use serde::ser::{Error, Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::atoms;
+use crate::{atoms, list};
 
 /// Why a term has no JSON form.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ struct Value<'a>(Term<'a>);
 
 impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let pairs: ListIterator<'_> = decode(self.0)?;
+        let pairs = list::elements(self.0).map_err(|_| S::Error::custom(BAD_TERM))?;
         let mut object = serializer.serialize_map(None)?;
         for pair in pairs {
             let (key, value) = decode(pair)?;

@@ -1,15 +1,17 @@
-//! The NIF library of `event_pusher_nif`: it translates terms to messages and settings, outcomes
+//! The NIF library of `event_pusher_nif`: it translates terms to messages and settings, fates
 //! and reports to terms, and decides nothing.
 //!
-//! `push/2`, `stats/1` and `report/1` run on normal schedulers and never wait; whatever may wait
+//! `push/2`, `stats/1`, `report/1` and `told/1` run on normal schedulers and never wait; whatever may wait
 //! runs on dirty ones.
 
 mod encode;
 mod json;
+mod list;
 mod message;
 mod pool;
 mod runtime;
-mod settings;
+mod spool;
+mod term;
 mod trial;
 
 use rustler::{Env, Term};
@@ -19,23 +21,19 @@ mod atoms {
         ok, error, full, closed, not_running, already_running,
         // Messages.
         destination, body, json, attributes, group, string, number, binary,
-        // Settings.
-        pool_size, limit, max_events, max_bytes, retry_count, retry_time_ms, retry_max_ms,
-        infinity, target, sns, http, rabbit,
-        sns_host, region, partition, account_id, topics, access_key_id, secret_access_key,
-        publish_batch, connect_timeout_ms, request_timeout_ms, http2, host, path_prefix, path,
-        port, username, password, virtual_host, connection_name, confirms, declare, active, passive,
-        exchanges, reconnect_delay_ms, reconnect_max_ms, nack_retry_count, nack_retry_time_ms,
-        nack_retry_max_ms,
-        // TLS.
-        tls, verify_mode, peer, selfsigned_peer, none, disconnect_on_failure, cacertfile, certfile,
-        keyfile, versions, ciphers, server_name, default, disabled, options,
+        // Options.
+        none, infinity, options,
         // Reports.
-        accepted, delivered, rejected, exhausted, nacked, waiting, refused_full, refused_closed,
-        retried, nacks, panics, queue_events, queue_bytes, in_flight, oldest_ms, batch_limit,
-        clock_offset_s, connection, down, up, blocked, connections_opened, connections_lost,
-        connections_failed, connection_cause, connection_refused, connection_limited, times_us,
-        attempt_times_us, last_rejected, last_exhausted, last_nacked, last_retried, undefined,
+        counts, levels, connection, recent, rejected, exhausted, nacked, expired, retried,
+        waiting, queue_events, queue_bytes, in_flight, oldest_ms, batch_limit, clock_offset_s, state, down,
+        up, blocked, opened, lost, failed, cause, refused, limited, times_us, attempt_times_us,
+        causes, changes, open_destinations, circuit, open, unroutable, troubles, spool, ahead, events,
+        bytes, used_percent, synced_ms, set_aside_files, set_aside_bytes, orphaned_events,
+        orphaned_bytes, free_bytes, used_bytes, is_locked, trouble,
+        batching_off, clock, status, since_ms, last_success_ms, last_error, ago_ms,
+        connected, connecting, degraded, stopped, paused, certificate_days,
+        // Probes.
+        works, unsure, broken,
         // JSON.
         true_ = "true", false_ = "false", null,
     }

@@ -1,10 +1,14 @@
 //! Terms to messages.
 
+use std::iter::successors;
+
 use event_pusher_delivery::{Attribute, AttributeValue, Message};
-use rustler::{Atom, Binary, Error, ListIterator, NifResult, Term};
+use rustler::types::tuple::get_tuple;
+use rustler::{Atom, Binary, Error, NifResult, Term, TermType};
 
 use crate::atoms;
 use crate::json::{self, NoJson};
+use crate::list;
 
 /// A message, or `None` where its text is not UTF-8 and no receiver could take it.
 ///
@@ -29,6 +33,36 @@ pub(crate) fn decode(term: Term<'_>) -> NifResult<Option<Message>> {
     Ok(Some(Message { destination, body: body.into(), attributes, group }))
 }
 
+/// How many bytes a message has at least, whatever its shape; nothing is copied.
+pub(crate) fn size(term: Term<'_>) -> usize {
+    let keys = [atoms::destination(), atoms::body(), atoms::attributes(), atoms::group()];
+    keys.into_iter()
+        .filter_map(|key| term.map_get(key).ok())
+        .map(|field| bytes(field, DEEPEST))
+        .sum()
+}
+
+/// A value of JSON is in a tuple, in the pair with its key, in a list, in another tuple.
+const DEEPEST: usize = 4;
+
+/// The bytes of the binaries in a term, down to that depth.
+fn bytes(term: Term<'_>, depth: usize) -> usize {
+    match (term.get_type(), depth.checked_sub(1)) {
+        (TermType::Binary, _) => term.decode::<Binary<'_>>().map_or(0, |binary| binary.len()),
+        (TermType::Tuple, Some(depth)) => {
+            let elements = get_tuple(term).unwrap_or_default();
+            elements.into_iter().map(|element| bytes(element, depth)).sum()
+        }
+        (TermType::List, Some(depth)) => {
+            // Also of an improper list, at whose end rustler's own iterator panics.
+            let cells =
+                successors(term.list_get_cell().ok(), |(_, rest)| rest.list_get_cell().ok());
+            cells.map(|(element, _)| bytes(element, depth)).sum()
+        }
+        _ => 0,
+    }
+}
+
 fn body(term: Term<'_>) -> NifResult<Option<Vec<u8>>> {
     if let Ok(bytes) = term.decode::<Binary<'_>>() {
         return Ok(Some(bytes.as_slice().to_vec()));
@@ -45,8 +79,7 @@ fn body(term: Term<'_>) -> NifResult<Option<Vec<u8>>> {
 }
 
 fn attributes(pairs: Term<'_>) -> NifResult<Option<Box<[Attribute]>>> {
-    let pairs: ListIterator<'_> = pairs.decode()?;
-    pairs.map(attribute).collect()
+    list::elements(pairs)?.map(attribute).collect()
 }
 
 fn attribute(pair: Term<'_>) -> NifResult<Option<Attribute>> {

@@ -6,8 +6,8 @@ use crate::{Fault, Request, Stats, server::Server, stage::Stage};
 
 /// Steers a server and tells what happened on it; dropping it ends the server.
 ///
-/// The methods that wait for something exist twice: blocking ones with a time limit, which panic
-/// inside an asynchronous context, and asynchronous ones, which work on any runtime.
+/// The methods that wait for something are asynchronous and work on any runtime. The one that blocks has
+/// a time limit, and panics inside an asynchronous context.
 pub struct Controls<T> {
     server: Server,
     stage: Arc<Stage<T>>,
@@ -56,6 +56,17 @@ impl<T> Controls<T> {
         self.stage.script.always(fault);
     }
 
+    /// Treats every request of so many like this, once the script is consumed. None if it is 0.
+    pub fn every(&self, requests: usize, fault: Fault) {
+        self.stage.script.every(requests, fault);
+    }
+
+    /// Asks the clients of all connections to go away: over HTTP/2 by `GOAWAY`, over HTTP/1.1 by the
+    /// end of the connection. What is under way is answered.
+    pub fn send_away(&self) {
+        self.stage.farewell.notify_waiters();
+    }
+
     /// Forgets all planned faults.
     pub fn clear(&self) {
         self.stage.script.clear();
@@ -101,11 +112,6 @@ impl<T> Controls<T> {
             }
             changed.await;
         }
-    }
-
-    /// As [`until`](Self::until), for as long as the time limit allows; blocking.
-    pub fn wait_until(&self, limit: Duration, wanted: impl Fn(&Stats) -> bool) -> Option<Stats> {
-        self.block(limit, self.until(wanted))
     }
 
     fn block<R>(&self, limit: Duration, event: impl Future<Output = R>) -> Option<R> {

@@ -2,10 +2,11 @@
 
 use std::{
     convert::Infallible,
+    pin::{Pin, pin},
     sync::{Arc, OnceLock},
+    task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
@@ -14,32 +15,14 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    sync::Notify,
+    sync::{Notify, futures::Notified},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{listener::Handler, streams::Streams};
-
-/// What a handler may know about the connection of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Connection {
-    /// From 1.
-    pub(crate) id: u64,
-    /// The client has shown a certificate, and it was good.
-    pub(crate) client_certificate: bool,
-    /// The server name that the client asked for in the handshake.
-    pub(crate) server_name: Option<String>,
-}
-
-/// The end of a connection in place of an answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the connection ends without an answer")]
-pub(crate) enum Ending {
-    /// TCP RST.
-    Reset,
-    /// These bytes, then a clean close.
-    Bytes(Bytes),
-}
+use crate::{
+    handler::{Connection, Ending, Handler},
+    streams::Streams,
+};
 
 /// Speaks HTTP/1.1.
 pub(crate) async fn plain(stream: TcpStream, id: u64, handler: Arc<impl Handler>) {
@@ -79,7 +62,13 @@ async fn over_http1<S: Wire>(stream: S, connection: Connection, handler: Arc<imp
     });
     let mut http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // What goes wrong here is either an ending of ours or the client's affair.
-    _ = std::future::poll_fn(|context| http.poll_without_shutdown(context)).await;
+    _ = until_over(
+        Pin::new(&mut http),
+        handler.farewell(),
+        |http| http.graceful_shutdown(),
+        |http, context| http.get_mut().poll_without_shutdown(context),
+    )
+    .await;
     let stream = http.into_parts().io.into_inner();
     finish(stream, ending.into_inner()).await;
 }
@@ -103,9 +92,9 @@ where
 {
     let (streams, concurrent) = (Streams::default(), handler.streams());
     let over = Arc::new(Notify::new());
-    let connection = Arc::new(connection);
+    let (connection, for_streams) = (Arc::new(connection), Arc::clone(&handler));
     let service = service_fn(|request| {
-        let (connection, handler, over) = (connection.clone(), handler.clone(), over.clone());
+        let (connection, handler, over) = (connection.clone(), for_streams.clone(), over.clone());
         async move {
             match handler.handle(&connection, request).await {
                 Ok(answer) => Ok::<_, Infallible>(answer),
@@ -119,11 +108,32 @@ where
     let http = http2::Builder::new(streams.spawner())
         .max_concurrent_streams(concurrent)
         .serve_connection(TokioIo::new(stream), service);
+    let http = pin!(http);
+    let spoken =
+        until_over(http, handler.farewell(), |http| http.graceful_shutdown(), Future::poll);
     tokio::select! {
         // What goes wrong here is the client's affair.
-        _ = streams.accompany(http) => (),
+        _ = streams.accompany(spoken) => (),
         () = over.notified() => (),
     }
+}
+
+/// Speaks on a connection until it is over. Its client is asked to leave once the farewell comes.
+async fn until_over<C, T>(
+    mut connection: Pin<&mut C>,
+    farewell: Notified<'_>,
+    leave: impl Fn(Pin<&mut C>),
+    speak: impl Fn(Pin<&mut C>, &mut Context<'_>) -> Poll<T>,
+) -> T {
+    let (mut farewell, mut leaving) = (pin!(farewell), false);
+    std::future::poll_fn(|context| {
+        if !leaving && farewell.as_mut().poll(context).is_ready() {
+            leaving = true;
+            leave(connection.as_mut());
+        }
+        speak(connection.as_mut(), context)
+    })
+    .await
 }
 
 /// A stream that knows its socket.

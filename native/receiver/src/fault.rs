@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    str::FromStr,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -32,8 +31,7 @@ pub enum Fault {
     Close,
     /// The request is processed, but its answer breaks off in the middle of the body.
     HalfAnswer,
-    /// The request is processed; its answer is these bytes, and then the connection is closed. It
-    /// has no word.
+    /// The request is processed; its answer is these bytes, and then the connection is closed.
     Raw(Vec<u8>),
     /// The request is processed after this long.
     Slow(Duration),
@@ -61,12 +59,8 @@ pub enum Fault {
     WrongIds,
 }
 
-/// A word that names no fault.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown fault: {0}")]
-pub struct UnknownFault(pub String);
-
-/// The faults to come: scripted ones first, one for each request, then always the same.
+/// The faults to come: scripted ones first, one for each request, then one at every so many requests,
+/// then always the same.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     active: AtomicBool,
@@ -76,63 +70,23 @@ pub(crate) struct Script {
 #[derive(Debug, Default)]
 struct Plan {
     next: VecDeque<Fault>,
+    every: Option<(usize, Fault)>,
+    requests: usize,
     always: Option<Fault>,
 }
 
 // === impl Fault ===
 
-impl FromStr for Fault {
-    type Err = UnknownFault;
-
-    /// One word, its arguments after colons: `reset`, `slow:250` (milliseconds),
-    /// `status:503:ServiceUnavailable`, `status:429:Throttled:2` (the last is `Retry-After`, with
-    /// `_` for a space), `redirect:http://127.0.0.1/`, `fail:0:InvalidParameter:sender,2:InternalError:receiver`, `drop:1`.
-    fn from_str(word: &str) -> Result<Self, UnknownFault> {
-        let (name, arguments) = word.split_once(':').unwrap_or((word, ""));
-        let fault = match name {
-            "pass" => Some(Self::Pass),
-            "status" => status(arguments),
-            "reset" => Some(Self::Reset),
-            "close" => Some(Self::Close),
-            "half" => Some(Self::HalfAnswer),
-            "slow" => arguments.parse().ok().map(|ms| Self::Slow(Duration::from_millis(ms))),
-            "hang" => Some(Self::Hang),
-            "garbage" => Some(Self::Garbage),
-            "not-http" => Some(Self::NotHttp),
-            "huge" => Some(Self::HugeAnswer),
-            "chunked" => Some(Self::Chunked),
-            "endless" => Some(Self::EndlessAnswer),
-            "redirect" if !arguments.is_empty() => Some(Self::Redirect(arguments.to_owned())),
-            "no-batch" => Some(Self::NoBatch),
-            "fail" => {
-                arguments.split(',').map(failure).collect::<Option<_>>().map(Self::FailEntries)
-            }
-            "drop" => arguments.parse().ok().map(Self::DropEntry),
-            "wrong-ids" => Some(Self::WrongIds),
-            _ => None,
-        };
-        fault.ok_or_else(|| UnknownFault(word.to_owned()))
-    }
-}
-
-fn status(arguments: &str) -> Option<Fault> {
-    let mut parts = arguments.splitn(3, ':');
-    let status = parts.next()?.parse().ok().filter(|status| (200..=599).contains(status))?;
-    let code = parts.next()?.to_owned();
-    Some(match parts.next() {
-        None => Fault::Status(status, code),
-        Some(wait) => Fault::StatusRetryAfter(status, code, wait.replace('_', " ")),
-    })
-}
-
-fn failure(entry: &str) -> Option<(usize, String, bool)> {
-    let mut parts = entry.split(':');
-    let index = parts.next()?.parse().ok()?;
-    let code = parts.next()?.to_owned();
-    match parts.next()? {
-        "sender" => Some((index, code, true)),
-        "receiver" => Some((index, code, false)),
-        _ => None,
+impl Fault {
+    /// Whether a receiver of webhooks says that it has taken the request, as far as it says anything.
+    pub fn is_success(&self) -> bool {
+        match self {
+            Self::Pass | Self::Slow(_) | Self::HalfAnswer | Self::Raw(_) | Self::Chunked => true,
+            Self::Garbage | Self::HugeAnswer | Self::EndlessAnswer => true,
+            Self::NoBatch | Self::FailEntries(_) | Self::DropEntry(_) | Self::WrongIds => true,
+            Self::Status(..) | Self::StatusRetryAfter(..) | Self::Redirect(_) => false,
+            Self::Reset | Self::Close | Self::Hang | Self::NotHttp => false,
+        }
     }
 }
 
@@ -147,6 +101,10 @@ impl Script {
         self.change(|plan| plan.always = Some(fault));
     }
 
+    pub(crate) fn every(&self, requests: usize, fault: Fault) {
+        self.change(|plan| plan.every = Some((requests, fault)));
+    }
+
     pub(crate) fn clear(&self) {
         self.change(|plan| *plan = Plan::default());
     }
@@ -157,64 +115,35 @@ impl Script {
             return Fault::Pass;
         }
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        plan.next.pop_front().or_else(|| plan.always.clone()).unwrap_or(Fault::Pass)
+        plan.next()
     }
 
     fn change(&self, change: impl FnOnce(&mut Plan)) {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut plan);
-        let active = !plan.next.is_empty() || plan.always.is_some();
+        let active = !plan.next.is_empty() || plan.every.is_some() || plan.always.is_some();
         self.active.store(active, Ordering::Release);
+    }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    fn next(&mut self) -> Fault {
+        if let Some(scripted) = self.next.pop_front() {
+            return scripted;
+        }
+        self.requests += 1;
+        match &self.every {
+            Some((every, fault)) if self.requests.is_multiple_of(*every) => fault.clone(),
+            _ => self.always.clone().unwrap_or(Fault::Pass),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(word: &str) -> Fault {
-        word.parse().unwrap()
-    }
-
-    #[test]
-    fn faults_are_written_as_single_words() {
-        assert_eq!(parse("reset"), Fault::Reset);
-        assert_eq!(parse("slow:250"), Fault::Slow(Duration::from_millis(250)));
-        assert_eq!(parse("endless"), Fault::EndlessAnswer);
-        assert_eq!(parse("redirect:http://a:1/b"), Fault::Redirect("http://a:1/b".into()));
-        assert_eq!(parse("status:503:Unavailable"), Fault::Status(503, "Unavailable".into()));
-        assert_eq!(
-            parse("status:429:Throttled:Wed,_21_Oct_2026_07:28:00_GMT"),
-            Fault::StatusRetryAfter(
-                429,
-                "Throttled".into(),
-                "Wed, 21 Oct 2026 07:28:00 GMT".into()
-            )
-        );
-        assert_eq!(
-            parse("fail:0:InvalidParameter:sender,2:InternalError:receiver"),
-            Fault::FailEntries(vec![
-                (0, "InvalidParameter".into(), true),
-                (2, "InternalError".into(), false),
-            ])
-        );
-    }
-
-    #[test]
-    fn a_word_that_is_no_fault_is_refused() {
-        for word in [
-            "",
-            "rest",
-            "slow",
-            "slow:soon",
-            "redirect",
-            "status:503",
-            "status:99:X",
-            "fail:0:X:me",
-        ] {
-            assert_eq!(word.parse::<Fault>(), Err(UnknownFault(word.to_owned())), "{word}");
-        }
-    }
 
     #[test]
     fn a_script_is_consumed_before_the_lasting_fault() {
@@ -225,5 +154,16 @@ mod tests {
         assert_eq!(faults, [Fault::Reset, Fault::Pass, Fault::Hang, Fault::Hang]);
         script.clear();
         assert_eq!(script.next(), Fault::Pass);
+    }
+
+    #[test]
+    fn a_fault_comes_at_every_so_many_requests() {
+        let script = Script::default();
+        script.every(3, Fault::Reset);
+        let faults: Vec<_> = (0..7).map(|_| script.next()).collect();
+        let fails: Vec<_> = faults.iter().map(|fault| *fault == Fault::Reset).collect();
+        assert_eq!(fails, [false, false, true, false, false, true, false]);
+        script.clear();
+        assert!((0..3).all(|_| script.next() == Fault::Pass));
     }
 }

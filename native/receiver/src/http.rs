@@ -7,7 +7,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use bytes::Bytes;
 use hyper::Version;
 
-use crate::{Controls, TlsConfig, server::Server};
+use crate::{Controls, Fault, TlsConfig, server::Server};
 use service::Service;
 
 /// What an [`HttpServer`] should be.
@@ -71,6 +71,8 @@ pub struct HttpReceived {
     pub client_certificate: bool,
     /// The server name that the client asked for in the TLS handshake; an address is no name.
     pub server_name: Option<String>,
+    /// How it was treated then.
+    pub fault: Fault,
 }
 
 // === impl HttpConfig ===

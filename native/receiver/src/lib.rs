@@ -6,6 +6,7 @@
 //!
 //! - [`SnsServer`]: Amazon SNS, with verified signatures and the documented limits
 //! - [`HttpServer`]: webhooks over HTTP/1.1 and HTTP/2, with any certificate of an [`Authority`]
+//! - [`Proxy`]: stands before any server that speaks TCP, and disturbs what passes
 
 mod authority;
 mod body;
@@ -13,10 +14,13 @@ mod controls;
 mod conversation;
 mod fault;
 mod gate;
+mod handler;
 mod http;
 mod inbox;
 mod journal;
 mod listener;
+mod loopback;
+mod proxy;
 mod server;
 mod sns;
 mod stage;
@@ -25,8 +29,9 @@ mod tls;
 
 pub use authority::{Authority, Identity, Validity};
 pub use controls::Controls;
-pub use fault::{Fault, UnknownFault};
+pub use fault::Fault;
 pub use http::{HttpConfig, HttpReceived, HttpServer};
 pub use journal::{Request, Stats};
+pub use proxy::{Cut, Proxy, Weather};
 pub use sns::{Action, AttributeValue, Received, SnsConfig, SnsServer};
 pub use tls::{TlsConfig, TlsVersions};

@@ -1,13 +1,11 @@
 //! Sockets: accepts connections, and watches what is spoken on them.
 
 use std::{
-    future::Future,
     net::SocketAddr,
     panic,
     sync::{Arc, mpsc::SyncSender},
 };
 
-use hyper::{Request, Response, body::Incoming};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -15,28 +13,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{
-    body::AnswerBody,
-    conversation::{self, Connection, Ending},
-};
-
-/// What a server does with the requests on its connections.
-pub(crate) trait Handler: Send + Sync + 'static {
-    /// A new connection; returns its id.
-    fn connected(&self) -> u64;
-
-    /// How many requests a connection of HTTP/2 may have under way.
-    fn streams(&self) -> u32 {
-        200
-    }
-
-    /// Answers a request, or ends its connection.
-    fn handle(
-        &self,
-        connection: &Connection,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<AnswerBody>, Ending>> + Send;
-}
+use crate::{conversation, handler::Handler};
 
 /// What the owner of a listener may ask for; answered when it is done.
 pub(crate) enum Command {

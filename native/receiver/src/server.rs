@@ -1,7 +1,7 @@
 //! The background thread of a server: its runtime, its listener and its end.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, mpsc::sync_channel},
     thread,
 };
@@ -13,7 +13,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::listener::{Command, Handler, Listener};
+use crate::{
+    handler::Handler,
+    listener::{Command, Listener},
+    loopback,
+};
 
 /// A server on its own thread; dropping it ends the server.
 pub(crate) struct Server {
@@ -34,10 +38,8 @@ impl Server {
     ) -> Self {
         let runtime = runtime(threads);
         let handle = runtime.handle().clone();
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let socket = std::net::TcpListener::bind(any_port).expect("loopback has a free port");
+        let socket = loopback::listener();
         let address = socket.local_addr().expect("a bound socket has an address");
-        socket.set_nonblocking(true).expect("a socket can be made nonblocking");
         let (commands, receiver) = mpsc::channel(1);
         let body = move || {
             runtime.block_on(async move {

@@ -12,7 +12,11 @@ mod signature;
 mod sink;
 mod topic;
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{
+    ops::Deref,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use crate::{Authority, Controls, Identity, TlsConfig, Validity, server::Server};
 use service::Service;
@@ -36,7 +40,7 @@ pub struct SnsConfig {
     pub verify: bool,
     /// Keep what was accepted, to be read as [`Received`].
     pub capture: bool,
-    /// How many seconds the service's clock is ahead.
+    /// How many seconds the service's clock is ahead at first.
     pub clock_ahead: i64,
     /// How long every answer takes at least.
     pub delay: Duration,
@@ -138,6 +142,11 @@ impl SnsServer {
     /// The certificate authority that vouches for the server, if it speaks TLS.
     pub fn ca_pem(&self) -> Option<&str> {
         self.ca_pem.as_deref()
+    }
+
+    /// Sets the service's clock so many seconds ahead.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.service.clock_ahead.store(seconds, Ordering::Relaxed);
     }
 
     /// The ARN of a topic in the server's region and account.

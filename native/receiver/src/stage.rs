@@ -8,14 +8,14 @@ use hyper::{
     Response, StatusCode,
     header::{HeaderName, LOCATION, RETRY_AFTER},
 };
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     Fault, Stats,
     body::AnswerBody,
-    conversation::Ending,
     fault::Script,
     gate::Gate,
+    handler::Ending,
     inbox::Inbox,
     journal::{Journal, Visit},
 };
@@ -26,6 +26,7 @@ pub(crate) struct Stage<T> {
     pub(crate) gate: Gate,
     pub(crate) inbox: Inbox<T>,
     pub(crate) journal: Journal,
+    pub(crate) farewell: Notify,
 }
 
 // === impl Stage ===
@@ -39,6 +40,7 @@ impl<T> Stage<T> {
             gate: Gate::new(),
             inbox: Inbox::new(),
             journal: Journal::new(),
+            farewell: Notify::new(),
         }
     }
 

@@ -1,10 +1,9 @@
 -module(ejabberd_local).
 -moduledoc "What is for a local domain itself: IQs that it handles, and answers to those it sent.".
--behaviour(gen_server).
 
 -export([route_iq/5, route_iq/6, process_packet/5]).
 -export([start_link/0, create_table/0]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([watch_the_clock/0]).
 
 -include_lib("kernel/include/logger.hrl").
 -include("exml.hrl").
@@ -16,46 +15,81 @@
                          mongoose_acc:t() | undefined,
                          jlib:iq() | timeout) -> mongoose_acc:t() | undefined).
 
--define(TIMEOUT_MS, 32000).
+-define(PATIENCE_MS, 32000).
 
-%% The callbacks of IQs without an answer so far.
+%% Requests
+
+%% The callbacks of requests without an answer so far, each with the timer that gives it up.
 -spec create_table() -> ok.
 create_table() ->
     ?MODULE = ets:new(?MODULE, [named_table, public]),
     ok.
 
--spec start_link() -> gen_server:start_ret().
-start_link() ->
-    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
-
-%% Sending
-
 -spec route_iq(From :: jid:jid(), To :: jid:jid(), mongoose_acc:t(), jlib:iq(), callback()) ->
           mongoose_acc:t().
 route_iq(From, To, Acc, Iq, Callback) ->
-    route_iq(From, To, Acc, Iq, Callback, undefined).
+    route_iq(From, To, Acc, Iq, Callback, ?PATIENCE_MS).
 
-%% A request gets an id of its own; nobody waits for an answer to an answer.
 -spec route_iq(From :: jid:jid(), To :: jid:jid(), mongoose_acc:t(), jlib:iq(), callback(),
                TimeoutMs :: pos_integer() | undefined) -> mongoose_acc:t().
 route_iq(From, To, Acc, Iq, Callback, undefined) ->
-    route_iq(From, To, Acc, Iq, Callback, ?TIMEOUT_MS);
-route_iq(From, To, Acc, Iq = #iq{type = Type}, Callback, TimeoutMs)
-  when Type =:= get; Type =:= set ->
-    Id = binary:encode_hex(rand:bytes(16)),
-    Timer = erlang:start_timer(TimeoutMs, ?MODULE, Id),
-    true = ets:insert_new(?MODULE, {Id, Callback, Timer}),
-    host_router:send(From, To, Acc, jlib:iq_to_xml(Iq#iq{id = Id}));
-route_iq(From, To, Acc, Iq, _Callback, _TimeoutMs) ->
-    host_router:send(From, To, Acc, jlib:iq_to_xml(Iq)).
+    route_iq(From, To, Acc, Iq, Callback, ?PATIENCE_MS);
+route_iq(From, To, Acc, #iq{id = OwnId} = Iq, Callback, TimeoutMs) ->
+    Id = case is_answer(Iq) of
+             %% Nobody answers it.
+             true -> OwnId;
+             false -> expect(Callback, TimeoutMs)
+         end,
+    host_router:send(From, To, Acc, jlib:iq_to_xml(Iq#iq{id = Id})).
 
-%% Receiving
+expect(Callback, TimeoutMs) ->
+    Id = binary:encode_hex(rand:bytes(16)),
+    true = ets:insert_new(?MODULE, {Id, Callback, erlang:start_timer(TimeoutMs, ?MODULE, Id)}),
+    Id.
+
+%% Whoever takes a callback runs it, so it runs once.
+take(Id) ->
+    [begin
+         _ = erlang:cancel_timer(Timer),
+         Callback
+     end || {_Id, Callback, Timer} <- ets:take(?MODULE, Id)].
+
+is_answer(#iq{type = Type}) ->
+    lists:member(Type, [error, result]).
+
+%% Timers
+
+-spec start_link() -> {ok, pid()} | {error, term()}.
+start_link() ->
+    proc_lib:start_link(?MODULE, watch_the_clock, []).
+
+-spec watch_the_clock() -> no_return().
+watch_the_clock() ->
+    true = register(?MODULE, self()),
+    proc_lib:init_ack({ok, self()}),
+    give_up_in_time().
+
+give_up_in_time() ->
+    receive
+        {timeout, _Timer, Id} ->
+            %% None, if the answer has come at the last moment.
+            [spawn(fun() -> Callback(undefined, undefined, undefined, timeout) end)
+             || Callback <- take(Id)],
+            give_up_in_time()
+    end.
+
+%% Arrivals
 
 -spec process_packet(mongoose_acc:t(), From :: jid:jid(), To :: jid:jid(), exml:element(),
                      Extra :: map()) -> mongoose_acc:t().
 process_packet(Acc, From, To, Packet, _Extra) ->
+    Arrive = case To of
+                 #jid{luser = <<>>, lresource = <<>>} -> fun at_domain/4;
+                 #jid{luser = <<>>} -> fun at_nobody/4;
+                 #jid{} -> fun ejabberd_sm:route/4
+             end,
     try
-        process(Acc, From, To, Packet)
+        Arrive(From, To, Acc, Packet)
     catch
         Class:Reason:Stacktrace ->
             ?LOG_ERROR(#{what => routing_error, acc => Acc,
@@ -63,66 +97,33 @@ process_packet(Acc, From, To, Packet, _Extra) ->
             Acc
     end.
 
-process(Acc, From, To = #jid{luser = <<>>, lresource = <<>>}, Packet) ->
-    process_iq(jlib:iq_query_or_response_info(Packet), Acc, From, To);
-process(Acc, _From, #jid{luser = <<>>}, Packet) ->
-    case lists:member(exml_query:attr(Packet, <<"type">>), [<<"error">>, <<"result">>]) of
-        true -> Acc;
-        false -> host_router:bounce(Acc, mongoose_xmpp_errors:item_not_found())
-    end;
-process(Acc, From, To, Packet) ->
-    ejabberd_sm:route(From, To, Acc, Packet).
+%% A domain has no resources. An answer is not answered.
+at_nobody(_From, _To, Acc, Packet) ->
+    case exml_query:attr(Packet, <<"type">>) of
+        Type when Type =:= <<"result">>; Type =:= <<"error">> -> Acc;
+        _ -> host_router:bounce(Acc, mongoose_xmpp_errors:item_not_found())
+    end.
 
-process_iq(not_iq, Acc, _From, _To) ->
-    Acc;
-process_iq(invalid, Acc, _From, _To) ->
-    host_router:bounce(Acc, mongoose_xmpp_errors:bad_request());
-process_iq(Iq = #iq{type = Type}, Acc, From, To) when Type =:= result; Type =:= error ->
-    process_answer(Iq, Acc, From, To);
-process_iq(Iq = #iq{xmlns = NS}, Acc, From, To) ->
-    case host_iq_handlers:find(?MODULE, jid:lserver(To), NS) of
-        {ok, Handler} ->
-            mongoose_iq_handler:process_iq(Handler, Acc, From, To, Iq);
-        {error, not_found} ->
-            host_router:bounce(Acc, mongoose_xmpp_errors:feature_not_implemented())
+at_domain(From, To, Acc, Packet) ->
+    case jlib:iq_query_or_response_info(Packet) of
+        not_iq -> Acc;
+        invalid -> host_router:bounce(Acc, mongoose_xmpp_errors:bad_request());
+        #iq{} = Iq ->
+            case is_answer(Iq) of
+                true -> answered(take(Iq#iq.id), From, To, Acc, Iq);
+                false -> asked(host_iq_handlers:find(?MODULE, jid:lserver(To), Iq#iq.xmlns),
+                               From, To, Acc, Iq)
+            end
     end.
 
 %% The callback runs in the process that routes the answer.
-process_answer(Iq = #iq{id = Id}, Acc, From, To) ->
-    case take_callback(Id) of
-        {ok, Callback} ->
-            Callback(From, To, Acc, Iq);
-        {error, not_found} ->
-            ?LOG_INFO(#{what => dropped_iq_reply, acc => Acc}),
-            Acc
-    end.
+answered([Callback], From, To, Acc, Iq) ->
+    Callback(From, To, Acc, Iq);
+answered([], _From, _To, Acc, _Iq) ->
+    ?LOG_INFO(#{what => dropped_iq_reply, acc => Acc}),
+    Acc.
 
-take_callback(Id) ->
-    case ets:take(?MODULE, Id) of
-        [{Id, Callback, Timer}] ->
-            _ = erlang:cancel_timer(Timer),
-            {ok, Callback};
-        [] ->
-            {error, not_found}
-    end.
-
-%% Server: the timers
-
--spec init([]) -> {ok, no_state}.
-init([]) ->
-    {ok, no_state}.
-
--spec handle_call(term(), gen_server:from(), no_state) -> {noreply, no_state}.
-handle_call(_Request, _From, State) ->
-    {noreply, State}.
-
--spec handle_cast(term(), no_state) -> {noreply, no_state}.
-handle_cast(_Request, State) ->
-    {noreply, State}.
-
--spec handle_info({timeout, reference(), Id :: binary()}, no_state) -> {noreply, no_state}.
-handle_info({timeout, _Timer, Id}, State) ->
-    %% An answer may have come in the meantime.
-    _ = [spawn(fun() -> Callback(undefined, undefined, undefined, timeout) end)
-         || {ok, Callback} <- [take_callback(Id)]],
-    {noreply, State}.
+asked({ok, Handler}, From, To, Acc, Iq) ->
+    mongoose_iq_handler:process_iq(Handler, Acc, From, To, Iq);
+asked({error, not_found}, _From, _To, Acc, _Iq) ->
+    host_router:bounce(Acc, mongoose_xmpp_errors:feature_not_implemented()).

@@ -20,17 +20,17 @@ total(Event, Labels, Metric) ->
     latest({Event, Labels, Metric}, 0).
 
 %% The latest value of a gauge.
--spec gauge(event(), labels(), Metric :: atom()) -> number() | undefined.
+-spec gauge(event(), labels(), Metric :: atom()) -> integer() | undefined.
 gauge(Event, Labels, Metric) ->
     latest({Event, Labels, Metric}, undefined).
 
 %% All values of a histogram, oldest first.
--spec values(event(), labels(), Metric :: atom()) -> [number()].
+-spec values(event(), labels(), Metric :: atom()) -> [integer()].
 values(Event, Labels, Metric) ->
     [Value || {_Key, Value} <- ets:lookup(?VALUES, {Event, Labels, Metric})].
 
 %% Of all counters, spirals and gauges.
--spec latest() -> #{{event(), labels(), Metric :: atom()} => number()}.
+-spec latest() -> #{{event(), labels(), Metric :: atom()} => integer()}.
 latest() ->
     maps:from_list(ets:tab2list(?TOTALS)).
 
@@ -94,6 +94,9 @@ record(Event, Labels, Config, Measurements) ->
     _ = [Pid ! {measured, Ref} || {_Event, Pid, Ref} <- ets:lookup(?WAITING, Event)],
     ok.
 
+%% The server's handler for Prometheus takes nothing else, and logs a crash.
+store(Type, Key, Value) when not is_integer(Value); Type =:= spiral, Value < 0 ->
+    error(#{what => measurement_of_wrong_type, type => Type, metric => Key, value => Value});
 store(gauge, Key, Value) ->
     ets:insert(?TOTALS, {Key, Value});
 store(histogram, Key, Value) ->

@@ -10,28 +10,22 @@
 -export([delete/2, delete/3, delete_many/3, strip/1, strip/2]).
 
 -include("exml.hrl").
+-include("jid.hrl").
 
 -type namespace() :: term().
 -type key() :: term().
 -type location() :: #{mfa => mfa(), file => string(), line => pos_integer()}.
--type stanza() :: #{element := exml:element(),
-                    from_jid := jid:jid(),
-                    to_jid := jid:jid(),
-                    name := binary(),
-                    type := binary() | undefined,
-                    ref := reference()}.
+%% How long a value lasts: until the stanza goes on, or for good.
+-type lasting() :: for_now | for_good.
 -type t() :: #{mongoose_acc := true,
                ref := reference(),
-               timestamp := integer(),
-               origin_pid := pid(),
-               origin_location := location(),
-               origin := term(),
-               stanza := stanza() | undefined,
+               birth := #{location := location(), microsecond := integer(), process := pid(),
+                          origin := term()},
                lserver := jid:lserver(),
                host_type := binary() | undefined,
+               stanza := {From :: jid:jid(), To :: jid:jid(), exml:element(), reference()} | none,
                statem_acc := term(),
-               non_strippable := [{namespace(), key()}],
-               {namespace(), key()} => term()}.
+               notes := #{{namespace(), key()} => {lasting(), Value :: term()}}}.
 -type stanza_params() :: #{element := exml:element(),
                            from_jid => jid:jid(),
                            to_jid => jid:jid(),
@@ -52,153 +46,157 @@
 
 -export_type([t/0]).
 
--define(NEW_STATEM_ACC, #{}).
-
 -spec new(params()) -> t().
-new(Params = #{location := Location, lserver := LServer}) ->
-    #{mongoose_acc => true,
-      ref => make_ref(),
-      timestamp => erlang:system_time(microsecond),
-      origin_pid => self(),
-      origin_location => Location,
-      origin => maps:get(origin, Params, undefined),
-      stanza => stanza(Params),
-      lserver => LServer,
-      host_type => maps:get(host_type, Params, undefined),
-      statem_acc => maps:get(statem_acc, Params, ?NEW_STATEM_ACC),
-      non_strippable => []}.
-
--spec host_type(t()) -> binary() | undefined.
-host_type(#{host_type := HostType}) -> HostType.
-
--spec lserver(t()) -> jid:lserver().
-lserver(#{lserver := LServer}) -> LServer.
-
--spec timestamp(t()) -> integer().
-timestamp(#{timestamp := Timestamp}) -> Timestamp.
+new(#{location := Location} = Params) ->
+    Birth = #{location => Location,
+              microsecond => erlang:system_time(microsecond),
+              process => self(),
+              origin => maps:get(origin, Params, undefined)},
+    maps:merge(#{mongoose_acc => true, ref => make_ref(), birth => Birth, notes => #{},
+                 statem_acc => maps:get(statem_acc, Params, #{})},
+               whereabouts(Params)).
 
 -spec ref(t()) -> reference().
 ref(#{ref := Ref}) -> Ref.
 
+-spec timestamp(t()) -> integer().
+timestamp(#{birth := #{microsecond := Time}}) -> Time.
+
+-spec lserver(t()) -> jid:lserver().
+lserver(#{lserver := Domain}) -> Domain.
+
+-spec host_type(t()) -> binary() | undefined.
+host_type(#{host_type := HostType}) -> HostType.
+
+%% What changes when the stanza goes on to its recipient.
+whereabouts(#{lserver := Domain} = Params) ->
+    Stanza = case Params of
+                 #{element := _} -> stanza(Params);
+                 #{} -> none
+             end,
+    #{lserver => Domain,
+      host_type => maps:get(host_type, Params, undefined),
+      stanza => Stanza}.
+
 %% The stanza
 
--spec element(t()) -> exml:element() | undefined.
-element(Acc) -> stanza_field(element, Acc).
+-spec packet(t()) -> {From :: jid:jid(), To :: jid:jid(), exml:element()} | undefined.
+packet(Acc) ->
+    of_stanza(Acc, fun(From, To, Element, _Ref) -> {From, To, Element} end).
 
 -spec from_jid(t()) -> jid:jid() | undefined.
-from_jid(Acc) -> stanza_field(from_jid, Acc).
+from_jid(Acc) ->
+    of_stanza(Acc, fun(From, _To, _Element, _Ref) -> From end).
 
 -spec to_jid(t()) -> jid:jid() | undefined.
-to_jid(Acc) -> stanza_field(to_jid, Acc).
+to_jid(Acc) ->
+    of_stanza(Acc, fun(_From, To, _Element, _Ref) -> To end).
+
+-spec element(t()) -> exml:element() | undefined.
+element(Acc) ->
+    of_stanza(Acc, fun(_From, _To, Element, _Ref) -> Element end).
 
 -spec stanza_name(t()) -> binary() | undefined.
-stanza_name(Acc) -> stanza_field(name, Acc).
+stanza_name(Acc) ->
+    of_stanza(Acc, fun(_From, _To, #xmlel{name = Name}, _Ref) -> Name end).
 
 -spec stanza_type(t()) -> binary() | undefined.
-stanza_type(Acc) -> stanza_field(type, Acc).
+stanza_type(Acc) ->
+    of_stanza(Acc, fun(_From, _To, Element, _Ref) -> exml_query:attr(Element, <<"type">>) end).
 
 -spec stanza_ref(t()) -> reference() | undefined.
-stanza_ref(Acc) -> stanza_field(ref, Acc).
+stanza_ref(Acc) ->
+    of_stanza(Acc, fun(_From, _To, _Element, Ref) -> Ref end).
 
--spec packet(t()) -> {From :: jid:jid(), To :: jid:jid(), exml:element()} | undefined.
-packet(#{stanza := undefined}) -> undefined;
-packet(#{stanza := #{from_jid := From, to_jid := To, element := Element}}) -> {From, To, Element}.
+of_stanza(#{stanza := none}, _What) -> undefined;
+of_stanza(#{stanza := {From, To, Element, Ref}}, What) -> What(From, To, Element, Ref).
 
 -spec update_stanza(stanza_params(), t()) -> t().
 update_stanza(Params, Acc) ->
     Acc#{stanza := stanza(Params)}.
 
-stanza_field(_Field, #{stanza := undefined}) -> undefined;
-stanza_field(Field, #{stanza := Stanza}) -> maps:get(Field, Stanza).
-
-stanza(Params = #{element := Element = #xmlel{name = Name}}) ->
-    #{element => Element,
-      from_jid => address(from_jid, <<"from">>, Params),
-      to_jid => address(to_jid, <<"to">>, Params),
-      name => Name,
-      type => exml_query:attr(Element, <<"type">>),
-      ref => make_ref()};
-stanza(#{}) ->
-    undefined.
-
-address(Key, _Attr, Params) when is_map_key(Key, Params) ->
-    maps:get(Key, Params);
-address(_Key, Attr, #{element := Element}) ->
-    Jid = jid:from_binary(exml_query:attr(Element, Attr)),
-    true = Jid =/= error,
-    Jid.
+%% An address that is not given is read from the element, where it has to be a valid one.
+stanza(#{element := #xmlel{} = Element} = Params) ->
+    [From, To] = [case Params of
+                      #{Key := Given} -> Given;
+                      #{} -> #jid{} = jid:from_binary(exml_query:attr(Element, Attribute))
+                  end || {Key, Attribute} <- [{from_jid, <<"from">>}, {to_jid, <<"to">>}]],
+    {From, To, Element, make_ref()}.
 
 %% What modules noted
 
 -spec get(namespace(), t()) -> [{key(), term()}].
-get(NS, Acc) ->
-    [{Key, Value} || {{N, Key}, Value} <- maps:to_list(Acc), N =:= NS].
+get(NS, #{notes := Notes}) ->
+    [{Key, Value} || {{Of, Key}, {_, Value}} <- maps:to_list(Notes), Of =:= NS].
 
 -spec get(namespace(), key(), t()) -> term().
-get(NS, Key, Acc) ->
-    maps:get({NS, Key}, Acc).
+get(NS, Key, #{notes := Notes}) ->
+    {_, Value} = maps:get({NS, Key}, Notes),
+    Value.
 
 -spec get(namespace(), key(), Default :: term(), t()) -> term().
-get(NS, Key, Default, Acc) ->
-    maps:get({NS, Key}, Acc, Default).
+get(NS, Key, Default, #{notes := Notes}) ->
+    case Notes of
+        #{{NS, Key} := {_, Value}} -> Value;
+        #{} -> Default
+    end.
 
 -spec set(namespace(), [{key(), term()}], t()) -> t().
 set(NS, KVs, Acc) ->
-    lists:foldl(fun({Key, Value}, A) -> set(NS, Key, Value, A) end, Acc, KVs).
+    note(for_now, [{NS, Key, Value} || {Key, Value} <- KVs], Acc).
 
 -spec set(namespace(), key(), term(), t()) -> t().
-set(NS, Key, Value, Acc = #{non_strippable := Permanent}) ->
-    Acc#{{NS, Key} => Value, non_strippable := lists:delete({NS, Key}, Permanent)}.
+set(NS, Key, Value, Acc) ->
+    note(for_now, [{NS, Key, Value}], Acc).
 
 -spec append(namespace(), key(), term(), t()) -> t().
-append(NS, Key, Values, Acc) when is_list(Values) ->
-    set(NS, Key, get(NS, Key, [], Acc) ++ Values, Acc);
-append(NS, Key, Value, Acc) ->
-    set(NS, Key, [Value | get(NS, Key, [], Acc)], Acc).
+append(NS, Key, New, Acc) ->
+    Old = get(NS, Key, [], Acc),
+    set(NS, Key, if is_list(New) -> Old ++ New; true -> [New | Old] end, Acc).
 
 -spec set_permanent([{namespace(), key(), term()}], t()) -> t().
-set_permanent(Fields, Acc) ->
-    lists:foldl(fun({NS, Key, Value}, A) -> set_permanent(NS, Key, Value, A) end, Acc, Fields).
+set_permanent(Notes, Acc) ->
+    note(for_good, Notes, Acc).
 
 -spec set_permanent(namespace(), [{key(), term()}], t()) -> t().
 set_permanent(NS, KVs, Acc) ->
-    set_permanent([{NS, Key, Value} || {Key, Value} <- KVs], Acc).
+    note(for_good, [{NS, Key, Value} || {Key, Value} <- KVs], Acc).
 
 -spec set_permanent(namespace(), key(), term(), t()) -> t().
-set_permanent(NS, Key, Value, Acc = #{non_strippable := Permanent}) ->
-    Acc#{{NS, Key} => Value, non_strippable := lists:usort([{NS, Key} | Permanent])}.
+set_permanent(NS, Key, Value, Acc) ->
+    note(for_good, [{NS, Key, Value}], Acc).
+
+note(Lasting, New, #{notes := Notes} = Acc) ->
+    Added = [{{NS, Key}, {Lasting, Value}} || {NS, Key, Value} <- New],
+    Acc#{notes := maps:merge(Notes, maps:from_list(Added))}.
 
 -spec get_permanent_keys(t()) -> [{namespace(), key()}].
-get_permanent_keys(#{non_strippable := Permanent}) -> Permanent.
+get_permanent_keys(Acc) ->
+    [{NS, Key} || {NS, Key, _Value} <- get_permanent_fields(Acc)].
 
 -spec get_permanent_fields(t()) -> [{namespace(), key(), term()}].
-get_permanent_fields(Acc) ->
-    [{NS, Key, get(NS, Key, Acc)} || {NS, Key} <- get_permanent_keys(Acc)].
+get_permanent_fields(#{notes := Notes}) ->
+    [{NS, Key, Value} || {{NS, Key}, {for_good, Value}} <- maps:to_list(Notes)].
 
 -spec delete(namespace(), t()) -> t().
-delete(NS, Acc) ->
-    delete_many(NS, [Key || {Key, _} <- get(NS, Acc)], Acc).
+delete(NS, #{notes := Notes} = Acc) ->
+    Acc#{notes := maps:filter(fun({Of, _Key}, _Value) -> Of =/= NS end, Notes)}.
 
 -spec delete(namespace(), key(), t()) -> t().
-delete(NS, Key, Acc = #{non_strippable := Permanent}) ->
-    maps:remove({NS, Key}, Acc#{non_strippable := lists:delete({NS, Key}, Permanent)}).
+delete(NS, Key, Acc) ->
+    delete_many(NS, [Key], Acc).
 
 -spec delete_many(namespace(), [key()], t()) -> t().
-delete_many(NS, Keys, Acc) ->
-    lists:foldl(fun(Key, A) -> delete(NS, Key, A) end, Acc, Keys).
+delete_many(NS, Keys, #{notes := Notes} = Acc) ->
+    Acc#{notes := maps:without([{NS, Key} || Key <- Keys], Notes)}.
 
 %% The acc of a stanza that goes on to its recipient keeps what is built in and what is permanent.
 
 -spec strip(t()) -> t().
-strip(Acc = #{non_strippable := Permanent}) ->
-    Kept = maps:filter(fun({_NS, _Key} = Field, _) -> lists:member(Field, Permanent);
-                          (_BuiltIn, _) -> true
-                       end, Acc),
-    Kept#{statem_acc := ?NEW_STATEM_ACC}.
+strip(#{notes := Notes} = Acc) ->
+    Lasts = fun(_Name, {Lasting, _Value}) -> Lasting =:= for_good end,
+    Acc#{statem_acc := #{}, notes := maps:filter(Lasts, Notes)}.
 
 -spec strip(strip_params(), t()) -> t().
-strip(Params = #{lserver := LServer, element := _}, Acc) ->
-    Stripped = strip(Acc),
-    Stripped#{stanza := stanza(Params),
-              lserver := LServer,
-              host_type := maps:get(host_type, Params, undefined)}.
+strip(#{element := _} = Params, Acc) ->
+    maps:merge(strip(Acc), whereabouts(Params)).

@@ -2,7 +2,7 @@
 -moduledoc "Registers events and takes their measurements; host_metrics keeps them in memory.".
 
 -export([set_up/1, set_up/3, tear_down/1, tear_down/2, execute/3, span/4, span/5, span/6]).
--export([create_table/0, probe/2]).
+-export([create_table/0, probe/2, registered/0]).
 
 -type event_name() :: atom().
 -type labels() :: #{atom() => term()}.
@@ -52,6 +52,10 @@ tear_down(Specs) ->
 tear_down(Event, Labels) ->
     lists:foreach(fun({_Key, _Config, Probe}) -> stop_probe(Probe) end,
                   ets:take(?MODULE, {Event, Labels})).
+
+-spec registered() -> [spec()].
+registered() ->
+    [{Event, Labels, Config} || {{Event, Labels}, Config, _Probe} <- ets:tab2list(?MODULE)].
 
 check_labels(Event, Labels, Details) ->
     Keys = maps:keys(Labels),

@@ -2,13 +2,10 @@
 
 use std::error::Error;
 
+use event_pusher_tls::explain;
 use http::{HeaderMap, StatusCode};
 
-use crate::outcome::{self, Failure};
-use crate::tls;
-
-/// What is read of an answer. Of a longer one the connection is given up instead.
-const LIMIT: usize = 64 * 1024;
+use crate::fate::{self, Failure};
 
 /// An answer. Its status counts, whatever becomes of the rest: the receiver has the request.
 #[derive(Debug)]
@@ -39,7 +36,7 @@ pub(super) fn request_timeout() -> Failure {
 
 /// Something broke: worth another try, whatever it was.
 pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Failure {
-    if let Some(cause) = tls::explain(error) {
+    if let Some(cause) = explain(error) {
         return Failure::transient(cause);
     }
     // The innermost cause names the fact.
@@ -47,16 +44,7 @@ pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Failure {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    Failure::transient(outcome::cause(&cause.to_string()))
-}
-
-/// Adds a part to a body, unless that makes it too long.
-pub(super) fn add(body: &mut Vec<u8>, part: &[u8]) -> Result<(), Failure> {
-    if body.len() + part.len() > LIMIT {
-        return Err(Failure::transient("answer is too long"));
-    }
-    body.extend_from_slice(part);
-    Ok(())
+    Failure::transient(fate::cause(&cause.to_string()))
 }
 
 // === impl Broken ===

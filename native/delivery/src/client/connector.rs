@@ -9,25 +9,17 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use super::answer::transport_failure;
 use super::http1::Http1;
 use super::http2::Http2;
+use super::lease::Lease;
 use super::wire::Socket;
 use crate::dial::dial;
-use crate::outcome::Failure;
-
-/// How long a connection is used at least, if nothing happens to it, and how much longer at most:
-/// traffic follows a name that moves, and spreads over receivers that are added, but not all
-/// connections are made anew at once.
-const LIFE: Duration = Duration::from_secs(120);
-const MORE_LIFE: Duration = Duration::from_secs(60);
-
-/// How long a connection may be idle.
-const IDLE: Duration = Duration::from_secs(90);
+use crate::fate::Failure;
 
 /// So an idle connection that is dead is noticed in about a minute, and a firewall sees that one
 /// that lives is in use.
@@ -59,29 +51,6 @@ pub(super) enum Opened {
 
 /// To be polled until the connection ends.
 pub(super) type Driver = BoxFuture<'static, ()>;
-
-/// How long a connection may still be used.
-#[derive(Clone, Copy)]
-pub(super) struct Lease(Instant);
-
-// === impl Lease ===
-
-impl Lease {
-    fn begin() -> Self {
-        Self(Instant::now() + LIFE + MORE_LIFE.mul_f64(fastrand::f64()))
-    }
-
-    #[cfg(test)]
-    pub(super) fn until(end: Instant) -> Self {
-        Self(end)
-    }
-
-    /// Whether it is over for a connection that was used last at this time, or is used now.
-    pub(super) fn is_over(self, used_at: Instant) -> bool {
-        let now = Instant::now();
-        now >= self.0 || now >= used_at + IDLE
-    }
-}
 
 // === impl Connector ===
 

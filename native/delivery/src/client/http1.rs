@@ -16,11 +16,12 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::answer::{Answer, Broken, add, request_timeout, transport_failure};
-use super::connector::Lease;
+use super::answer::{Answer, Broken, request_timeout, transport_failure};
+use super::body::{self, whole};
+use super::lease::Lease;
 use super::post::Post;
 use super::wire::{Seen, Socket, Wire};
-use crate::outcome::Failure;
+use crate::fate::Failure;
 
 /// A connection.
 pub(super) struct Http1 {
@@ -128,13 +129,17 @@ impl Http1 {
     }
 }
 
-async fn whole(mut incoming: Incoming) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| transport_failure(&error))?;
-        if let Some(part) = frame.data_ref() {
-            add(&mut body, part)?;
+impl body::Incoming for Incoming {
+    async fn part(&mut self) -> Option<Result<Bytes, Failure>> {
+        loop {
+            let frame = match self.frame().await? {
+                Ok(frame) => frame,
+                Err(error) => return Some(Err(transport_failure(&error))),
+            };
+            // Trailers say nothing to us.
+            if let Ok(part) = frame.into_data() {
+                return Some(Ok(part));
+            }
         }
     }
-    Ok(body)
 }

@@ -16,11 +16,12 @@ use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::answer::{Answer, Broken, add, request_timeout, transport_failure};
-use super::connector::Lease;
+use super::answer::{Answer, Broken, request_timeout, transport_failure};
+use super::body::{self, whole};
+use super::lease::Lease;
 use super::post::Post;
 use super::wire::Socket;
-use crate::outcome::Failure;
+use crate::fate::Failure;
 
 /// What the headers of an answer may weigh: as much as over HTTP/1.1.
 const HEADERS_LIMIT: u32 = 400 * 1024;
@@ -209,15 +210,15 @@ impl Drop for Stream {
     }
 }
 
-async fn whole(mut incoming: RecvStream) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    while let Some(part) = incoming.data().await {
-        let part = part.map_err(|error| transport_failure(&error))?;
-        add(&mut body, &part)?;
-        // The stream may have ended meanwhile.
-        let _ = incoming.flow_control().release_capacity(part.len());
+impl body::Incoming for RecvStream {
+    async fn part(&mut self) -> Option<Result<Bytes, Failure>> {
+        let part = self.data().await?;
+        if let Ok(part) = &part {
+            // The stream may have ended meanwhile.
+            let _ = self.flow_control().release_capacity(part.len());
+        }
+        Some(part.map_err(|error| transport_failure(&error)))
     }
-    Ok(body)
 }
 
 /// Drives a connection until it ends, or until nobody answers at its other end.

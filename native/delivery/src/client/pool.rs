@@ -17,7 +17,7 @@ use super::connector::{Connector, Opened};
 use super::http1::Http1;
 use super::http2::{Http2, Stream};
 use super::post::Post;
-use crate::outcome::Failure;
+use crate::fate::Failure;
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -95,6 +95,11 @@ impl Pool {
             sweeping: false,
         };
         Self { connector, limits, most_idle, state: Mutex::new(state) }
+    }
+
+    /// Makes a connection for nobody.
+    pub(super) async fn connect(&self) -> Result<(), Failure> {
+        self.connector.open().await.map(drop)
     }
 
     /// Sends a request over a connection that is there, or over a new one.

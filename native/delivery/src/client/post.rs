@@ -7,7 +7,7 @@ use http::{Method, Request, Uri};
 use http_body_util::Full;
 use url::{Position, Url};
 
-use crate::outcome::Failure;
+use crate::fate::Failure;
 
 const AGENT: &str = concat!("event_pusher/", env!("CARGO_PKG_VERSION"));
 
@@ -30,10 +30,16 @@ pub(super) struct Post {
     pub(super) body: Bytes,
 }
 
+/// Whether requests can be made to this URL: it has to be one of HTTP as well, which takes 65534 bytes
+/// at most.
+pub(crate) fn can_be_posted_to(url: &Url) -> bool {
+    url[..Position::AfterQuery].parse::<Uri>().is_ok()
+}
+
 // === impl Place ===
 
 impl Place {
-    /// A URL is ASCII, and its parts are valid ones.
+    /// A URL is ASCII, and its parts are valid ones: see [`can_be_posted_to`].
     pub(super) fn new(url: &Url) -> Self {
         let authority = &url[Position::BeforeHost..Position::AfterPort];
         let path = &url[Position::BeforePath..Position::AfterQuery];
@@ -128,6 +134,12 @@ mod tests {
             assert_eq!(post.http1().headers()[HOST], wanted);
             assert_eq!(post.http2().uri().authority().unwrap(), wanted);
         }
+    }
+
+    #[test]
+    fn a_url_that_is_too_long_cannot_be_posted_to() {
+        let url = |length: usize| Url::parse(&format!("http://h/{}", "a".repeat(length))).unwrap();
+        assert!(can_be_posted_to(&url(65_000)) && !can_be_posted_to(&url(65_535)));
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Seen {
         }
     }
 
-    fn add(&self, bytes: &[u8]) {
+    pub(super) fn add(&self, bytes: &[u8]) {
         let mut seen = self.lock();
         let room = REMEMBERED.saturating_sub(seen.len());
         seen.extend_from_slice(&bytes[..bytes.len().min(room)]);

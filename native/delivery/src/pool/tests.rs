@@ -1,11 +1,17 @@
-//! A pool with a target that does what a test wants.
+//! A pool with a backend that does what a test wants.
 
+mod ages;
 mod attendance;
+mod breakers;
+mod durability;
 mod groups;
+mod levers;
 mod limits;
+mod overflow;
 mod property;
 mod readiness;
 mod rests;
+mod retries;
 mod shares;
 
 use std::collections::HashSet;
@@ -16,11 +22,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Semaphore, watch};
 
 use super::*;
-use crate::outcome::Failure;
-use crate::target::BatchLimits;
+use crate::backend::BatchLimits;
+use crate::backoff::RetryEnd;
+use crate::fate::Failure;
+use crate::settings::OnFull;
 
-/// A target that waits for a permit for each attempt and remembers what it was given. It keeps up
-/// a link on which some destinations may be absent.
+/// A backend that waits for a permit for each attempt and remembers what it was given. It keeps up
+/// a connection on which some destinations may be absent.
 struct Gated {
     gate: Arc<Semaphore>,
     begun: Arc<AtomicUsize>,
@@ -43,7 +51,7 @@ struct Rig {
 
 const TEN: BatchLimits = BatchLimits { events: 10, bytes: 1000, per_group: 1 };
 
-impl Target for Gated {
+impl Backend for Gated {
     fn limits(&self) -> BatchLimits {
         self.limits
     }
@@ -65,10 +73,10 @@ impl Target for Gated {
         results
     }
 
-    async fn attend(&self, link: &Link) {
+    async fn attend(&self, connection: &StatusCell) {
         let mut absent = self.absent.clone();
         while absent.changed().await.is_ok() {
-            link.change(|_| ());
+            connection.change(|_| ());
         }
     }
 }
@@ -92,7 +100,10 @@ fn settings(workers: usize, max_events: usize, max_bytes: usize) -> PoolSettings
         limit: None,
         max_events: NonZeroUsize::new(max_events).unwrap(),
         max_bytes: NonZeroUsize::new(max_bytes).unwrap(),
-        retry: RetrySettings { count: Some(1), base: Duration::ZERO, max: Duration::ZERO },
+        on_full: OnFull::DropNew,
+        max_age: None,
+        circuit_failures: None,
+        retry: RetrySettings { end: RetryEnd::Count(1), base: Duration::ZERO, max: Duration::ZERO },
     }
 }
 
@@ -115,10 +126,21 @@ fn rig_for(
     limits: BatchLimits,
     verdict: fn(&str) -> Result<(), Failure>,
 ) -> Rig {
+    rig_on(None, destinations, settings, limits, verdict)
+}
+
+/// A rig with something on disk.
+fn rig_on(
+    disk: Option<Disk>,
+    destinations: usize,
+    settings: PoolSettings,
+    limits: BatchLimits,
+    verdict: fn(&str) -> Result<(), Failure>,
+) -> Rig {
     let gate = Arc::new(Semaphore::new(0));
     let (begun, seen) = (Arc::default(), Arc::default());
     let (sender, absent) = watch::channel(HashSet::new());
-    let target = Gated {
+    let backend = Gated {
         gate: Arc::clone(&gate),
         begun: Arc::clone(&begun),
         seen: Arc::clone(&seen),
@@ -127,7 +149,7 @@ fn rig_for(
         verdict,
         absent,
     };
-    let pool = Pool::start(target, &settings, &Handle::current());
+    let pool = Pool::start(backend, &settings, disk, &Handle::current());
     Rig { pool, gate, begun, seen, absent: sender }
 }
 
@@ -136,11 +158,16 @@ async fn idle() {
     sleep(Duration::from_millis(1)).await;
 }
 
+async fn pass(time: Duration) {
+    tokio::time::advance(time).await;
+    idle().await;
+}
+
 impl Rig {
     /// Pushes one message and waits until the only worker is busy with it.
     async fn occupy(&self) {
         self.pool.push(message("occupied", "first", None)).unwrap();
-        while self.pool.stats().queue_events > 0 {
+        while self.pool.stats().levels.queue_events > 0 {
             tokio::task::yield_now().await;
         }
     }
@@ -168,7 +195,7 @@ impl Rig {
     async fn finish(&self) -> Vec<Vec<String>> {
         self.gate.add_permits(10_000);
         let report = self.pool.stop(Duration::from_secs(60)).await;
-        assert_eq!(report.waiting, 0);
+        assert_eq!(report.levels.waiting, 0);
         self.seen()
     }
 }
@@ -182,7 +209,7 @@ async fn full_queue_refuses_a_new_message() {
     }
     assert_eq!(rig.pool.push(message("topic", "4", None)), Err(Refusal::Full));
     let stats = rig.pool.stats();
-    assert_eq!((stats.accepted, stats.refused_full, stats.waiting), (4, 1, 4));
+    assert_eq!((stats.counts.accepted, stats.counts.refused_full, stats.levels.waiting), (4, 1, 4));
     assert_eq!(rig.finish().await.len(), 4);
 }
 
@@ -194,9 +221,9 @@ async fn queue_is_bounded_in_bytes_too() {
     rig.pool.push(message("topic", "1234", None)).unwrap();
     rig.pool.push(message("topic", "1234", None)).unwrap();
     assert_eq!(rig.pool.push(message("topic", "1", None)), Err(Refusal::Full));
-    assert_eq!(rig.pool.stats().queue_bytes, 2 * footprint);
+    assert_eq!(rig.pool.stats().levels.queue_bytes, 2 * footprint);
     rig.finish().await;
-    assert_eq!(rig.pool.stats().queue_bytes, 0);
+    assert_eq!(rig.pool.stats().levels.queue_bytes, 0);
 }
 
 #[tokio::test]
@@ -219,7 +246,7 @@ async fn a_batch_stays_below_its_weight() {
     for _ in 0..5 {
         rig.pool.push(message("topic", &body, None)).unwrap();
     }
-    // Heavier than a batch may be: it goes alone, and what to do with it is up to the target.
+    // Heavier than a batch may be: it goes alone, and what to do with it is up to the backend.
     rig.pool.push(message("topic", &"y".repeat(2000), None)).unwrap();
     let sizes: Vec<_> = rig.finish().await.iter().map(Vec::len).collect();
     assert_eq!(sizes, [1, 2, 2, 1, 1]);
@@ -229,7 +256,7 @@ async fn a_batch_stays_below_its_weight() {
 async fn one_message_never_waits_for_company() {
     let rig = rig(settings(1, 100, 100_000), TEN);
     rig.occupy().await;
-    assert_eq!(rig.pool.stats().queue_events, 0);
+    assert_eq!(rig.pool.stats().levels.queue_events, 0);
     assert_eq!(rig.finish().await, [["first"]]);
 }
 
@@ -262,10 +289,76 @@ async fn a_stopped_pool_refuses_and_tells_what_it_dropped() {
         rig.pool.push(message("topic", "body", None)).unwrap();
     }
     let report = rig.pool.stop(Duration::ZERO).await;
-    assert_eq!((report.accepted, report.closed, report.waiting), (6, 6, 0));
-    assert_eq!((report.queue_events, report.queue_bytes), (0, 0));
+    assert_eq!((report.counts.accepted, report.counts.closed, report.levels.waiting), (6, 6, 0));
+    assert_eq!((report.levels.queue_events, report.levels.queue_bytes), (0, 0));
     assert_eq!(rig.pool.push(message("topic", "late", None)), Err(Refusal::Closed));
-    assert_eq!(rig.pool.stop(Duration::ZERO).await.refused_closed, 1);
+    assert_eq!(rig.pool.stop(Duration::ZERO).await.counts.refused_closed, 1);
+}
+
+/// As after the death of an owner: the next one has been given the last report and tells it, while the
+/// end that the death began comes to its own end.
+#[tokio::test]
+async fn an_end_that_tells_nobody_confirms_nothing() {
+    let rig = rig(settings(1, 100, 100_000), BatchLimits::SINGLE);
+    assert_eq!(rig.pool.stop(Duration::ZERO).await.counts.refused_closed, 0);
+    assert_eq!(rig.pool.push(message("topic", "late", None)), Err(Refusal::Closed));
+    rig.pool.end(Duration::ZERO).await;
+    rig.pool.told();
+    assert_eq!(rig.pool.report().counts.refused_closed, 1);
+}
+
+/// A body that tells which thread frees it.
+struct Freed(crossbeam_channel::Sender<std::thread::ThreadId>);
+
+impl AsRef<[u8]> for Freed {
+    fn as_ref(&self) -> &[u8] {
+        b"body"
+    }
+}
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        self.0.send(std::thread::current().id()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn whoever_stops_a_pool_does_not_free_what_waited() {
+    let rig = rig(settings(1, 100, 100_000), BatchLimits::SINGLE);
+    rig.occupy().await;
+    let (sender, freed) = crossbeam_channel::bounded(100);
+    let push = || {
+        let body = bytes::Bytes::from_owner(Freed(sender.clone()));
+        rig.pool.push(Message { body, ..message("topic", "", None) }).unwrap();
+    };
+    push();
+    // Somebody looks, so that one waits in a lane and one does not.
+    assert_eq!(rig.pool.stats().levels.queue_events, 1);
+    push();
+    assert_eq!(rig.pool.stop(Duration::ZERO).await.counts.closed, 3);
+    for _ in 0..2 {
+        let by = freed.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_ne!(by, std::thread::current().id());
+    }
+}
+
+#[tokio::test]
+async fn what_a_push_would_refuse_is_not_admitted_and_counted() {
+    let footprint = message("topic", "1", None).footprint();
+    let rig = rig(settings(1, 2, 2 * footprint), BatchLimits::SINGLE);
+    rig.occupy().await;
+    assert_eq!(rig.pool.admits(2 * footprint), Ok(()));
+    assert_eq!(rig.pool.admits(2 * footprint + 1), Err(Refusal::Full));
+    rig.push("topic", None, ["1"]);
+    assert_eq!(rig.pool.admits(footprint), Ok(()));
+    assert_eq!(rig.pool.admits(footprint + 1), Err(Refusal::Full));
+    rig.push("topic", None, ["2"]);
+    assert_eq!(rig.pool.admits(0), Err(Refusal::Full));
+    rig.pool.close();
+    assert_eq!(rig.pool.admits(0), Err(Refusal::Closed));
+    let counts = rig.pool.stats().counts;
+    assert_eq!((counts.accepted, counts.refused_full, counts.refused_closed), (3, 3, 1));
+    rig.finish().await;
 }
 
 #[tokio::test]
@@ -276,7 +369,7 @@ async fn a_stopping_pool_delivers_what_it_accepted() {
     }
     rig.gate.add_permits(20);
     let report = rig.pool.stop(Duration::from_secs(60)).await;
-    assert_eq!((report.delivered, report.closed), (20, 0));
+    assert_eq!((report.counts.delivered, report.counts.closed), (20, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,8 +378,8 @@ async fn the_time_to_drain_counts_from_the_close() {
     rig.occupy().await;
     rig.pool.close();
     sleep(Duration::from_secs(3)).await;
-    let begin = Moment::now();
-    assert_eq!(rig.pool.stop(Duration::from_secs(5)).await.closed, 1);
+    let begin = Instant::now();
+    assert_eq!(rig.pool.stop(Duration::from_secs(5)).await.counts.closed, 1);
     assert_eq!(begin.elapsed(), Duration::from_secs(2));
 }
 
@@ -295,8 +388,8 @@ async fn a_message_that_cannot_be_formed_counts_as_rejected() {
     let rig = rig(settings(1, 100, 100_000), BatchLimits::SINGLE);
     rig.pool.reject("text is not UTF-8");
     let report = rig.pool.report();
-    assert_eq!((report.accepted, report.rejected, report.waiting), (1, 1, 0));
-    assert_eq!(report.last_rejected.as_deref(), Some("text is not UTF-8"));
+    assert_eq!((report.counts.accepted, report.counts.rejected, report.levels.waiting), (1, 1, 0));
+    assert_eq!(report.recent.causes.rejected.as_deref(), Some("text is not UTF-8"));
 }
 
 #[tokio::test]
@@ -317,10 +410,10 @@ async fn two_pools_do_not_share_limits() {
 async fn the_oldest_message_in_the_queue_is_known() {
     let rig = rig(settings(1, 100, 100_000), BatchLimits::SINGLE);
     rig.occupy().await;
-    assert_eq!(rig.pool.stats().oldest, None);
+    assert_eq!(rig.pool.stats().levels.oldest, None);
     rig.pool.push(message("topic", "1", None)).unwrap();
-    let young = rig.pool.stats().oldest.unwrap();
+    let young = rig.pool.stats().levels.oldest.unwrap();
     rig.pool.push(message("other", "2", None)).unwrap();
-    assert!(rig.pool.stats().oldest.unwrap() >= young);
+    assert!(rig.pool.stats().levels.oldest.unwrap() >= young);
     rig.finish().await;
 }

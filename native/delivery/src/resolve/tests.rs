@@ -14,9 +14,8 @@ fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 0))
 }
 
-/// With two threads for look-ups.
 fn runtime() -> Runtime {
-    Builder::new_current_thread().max_blocking_threads(2).enable_time().build().unwrap()
+    Builder::new_current_thread().enable_time().build().unwrap()
 }
 
 /// A name server that is silent until it is dropped, for names that begin with "silent".
@@ -151,5 +150,23 @@ fn a_look_up_that_panics_is_made_again() {
     runtime().block_on(async {
         assert!(resolver.resolve("a.example").await.is_err());
         assert!(resolver.resolve("a.example").await.is_ok());
+    });
+}
+
+#[test]
+fn without_a_thread_the_look_up_fails_and_is_made_again() {
+    let (answers, mut resolver) = scripted(LONG);
+    runtime().block_on(async {
+        resolver.spawn = |_| Err(io::ErrorKind::WouldBlock.into());
+        let error = resolver.resolve("a.example").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(error.to_string().starts_with("no thread can be had"), "{error}");
+        // There are threads again.
+        resolver.spawn = begin_thread;
+        answers.send(Ok(vec![address(1)])).unwrap();
+        assert_eq!(*resolver.resolve("a.example").await.unwrap(), [address(1)]);
+        // And again none: the last good addresses have to do.
+        resolver.spawn = |_| Err(io::ErrorKind::WouldBlock.into());
+        assert_eq!(*resolver.resolve("a.example").await.unwrap(), [address(1)]);
     });
 }

@@ -15,7 +15,7 @@ async fn connections(first: Fault, setup: Setup) -> u64 {
     let pool = pool(&server, setup);
     push(&pool, 2);
     let report = settled(&pool).await;
-    assert_eq!((report.delivered, report.retried), (2, 0));
+    assert_eq!((report.counts.delivered, report.counts.retried), (2, 0));
     let stats = server.stats();
     assert_eq!(stats.requests, 2);
     stats.connections

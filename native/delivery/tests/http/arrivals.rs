@@ -10,7 +10,7 @@ use crate::support::settled;
 async fn sent(server: &HttpServer, setup: Setup, message: Message) -> HttpReceived {
     let pool = pool(server, setup);
     pool.push(message).unwrap();
-    assert_eq!(settled(&pool).await.delivered, 1);
+    assert_eq!(settled(&pool).await.counts.delivered, 1);
     server.message().await
 }
 
@@ -79,7 +79,7 @@ async fn headers_about_length_and_connection_are_not_for_messages_to_say() {
     ];
     pool.push(with_headers(&given)).unwrap();
     pool.push(with_headers(&given)).unwrap();
-    assert_eq!(settled(&pool).await.delivered, 2);
+    assert_eq!(settled(&pool).await.counts.delivered, 2);
     let received = server.message().await;
     assert_eq!(received.body, "body");
     assert_eq!(received.header("content-length"), Some("4"));
@@ -98,8 +98,8 @@ async fn a_header_that_http_cannot_carry_is_rejected_and_nothing_is_sent() {
         pool.push(with_headers(&[(name, value.as_bytes())])).unwrap();
     }
     let report = settled(&pool).await;
-    assert_eq!((report.rejected, report.retried), (6, 0));
-    assert_eq!(report.last_rejected.as_deref(), Some("a header has an invalid value"));
+    assert_eq!((report.counts.rejected, report.counts.retried), (6, 0));
+    assert_eq!(report.recent.causes.rejected.as_deref(), Some("a header has an invalid value"));
     assert_eq!(server.stats().connections, 0);
 }
 

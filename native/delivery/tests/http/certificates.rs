@@ -1,4 +1,4 @@
-//! Over TLS: whom the target trusts, and as whom it shows itself.
+//! Over TLS: whom the backend trusts, and as whom it shows itself.
 
 use event_pusher_delivery::{Sni, TlsOptions, VerifyMode};
 use event_pusher_receiver::{
@@ -198,6 +198,6 @@ async fn a_receiver_that_does_not_speak_tls_is_told_so() {
     let pool = pool_to(&url, with(scene.trusting()));
     pool.push(message("body")).unwrap();
     let report = settled(&pool).await;
-    let cause = report.last_exhausted.unwrap();
+    let cause = report.recent.causes.exhausted.unwrap();
     assert!(cause.starts_with("the receiver does not speak TLS on this port: "), "{cause}");
 }

@@ -36,7 +36,7 @@ async fn connections_are_used_again_and_never_more_than_there_are_workers() {
     push(&pool, 200);
     seen(&server, |stats| stats.waiting == 4).await;
     server.release();
-    assert_eq!(settled(&pool).await.delivered, 200);
+    assert_eq!(settled(&pool).await.counts.delivered, 200);
     assert_eq!(server.stats().connections, 4);
 }
 
@@ -46,12 +46,12 @@ async fn a_receiver_that_closes_idle_connections_costs_nothing() {
     let pool = pool(&server, Setup { workers: 3, retries: 1, ..Setup::default() });
     for round in 1..=5 {
         push(&pool, 20);
-        until(&pool, |report| report.delivered == 20 * round).await;
+        until(&pool, |report| report.counts.delivered == 20 * round).await;
         server.go_down();
         server.go_up();
     }
     push(&pool, 20);
-    assert_eq!(settled(&pool).await.delivered, 120);
+    assert_eq!(settled(&pool).await.counts.delivered, 120);
     assert_eq!(server.stats().messages, 120, "none of them twice");
 }
 
@@ -60,12 +60,12 @@ async fn many_messages_share_one_connection_of_http2() {
     let (server, _ca, setup) = http2();
     let pool = pool(&server, Setup { workers: 20, ..setup });
     push(&pool, 1);
-    until(&pool, |report| report.delivered == 1).await;
+    until(&pool, |report| report.counts.delivered == 1).await;
     server.hold();
     push(&pool, 100);
     seen(&server, |stats| stats.waiting == 20).await;
     server.release();
-    assert_eq!(settled(&pool).await.delivered, 101);
+    assert_eq!(settled(&pool).await.counts.delivered, 101);
     let versions: HashSet<_> = server.messages().into_iter().map(|it| it.version).collect();
     assert_eq!(versions, HashSet::from([Version::HTTP_2]));
     let stats = server.stats();
@@ -81,7 +81,7 @@ async fn all_workers_have_a_request_under_way_however_few_streams_a_connection_h
     seen(&server, |stats| stats.waiting == 20).await;
     server.release();
     let report = settled(&pool).await;
-    assert_eq!((report.delivered, report.retried), (100, 0));
+    assert_eq!((report.counts.delivered, report.counts.retried), (100, 0));
     let versions: HashSet<_> = server.messages().into_iter().map(|it| it.version).collect();
     assert_eq!(versions, HashSet::from([Version::HTTP_2]));
     let stats = server.stats();
@@ -97,7 +97,7 @@ async fn connections_that_died_unnoticed_cost_no_attempt() {
         push(&pool, 10);
         seen(server, |stats| stats.waiting == 10).await;
         server.release();
-        until(&pool, |report| report.delivered == 10).await;
+        until(&pool, |report| report.counts.delivered == 10).await;
         // A connection of HTTP/2 takes all its requests with it.
         server.script(vec![Fault::Reset; 10]);
         server.hold();
@@ -105,7 +105,7 @@ async fn connections_that_died_unnoticed_cost_no_attempt() {
         seen(server, |stats| stats.waiting == 10).await;
         server.release();
         let report = settled(&pool).await;
-        assert_eq!((report.delivered, report.retried), (20, 0));
+        assert_eq!((report.counts.delivered, report.counts.retried), (20, 0));
         assert_eq!(server.stats().messages, 20, "none of them twice");
     }
 }
@@ -120,11 +120,11 @@ async fn a_request_is_sent_again_within_its_attempt_only_once_and_only_if_nothin
         let server = server();
         let pool = pool(&server, Setup::default());
         push(&pool, 1);
-        until(&pool, |report| report.delivered == 1).await;
+        until(&pool, |report| report.counts.delivered == 1).await;
         server.script(faults.clone());
         push(&pool, 1);
         let report = settled(&pool).await;
-        assert_eq!((report.delivered, report.retried), (2, retried), "{faults:?}");
+        assert_eq!((report.counts.delivered, report.counts.retried), (2, retried), "{faults:?}");
         assert_eq!(server.stats().requests, 1 + requests, "{faults:?}");
     }
 }
@@ -138,12 +138,12 @@ async fn a_request_timeout_is_an_attempt_and_lets_no_other_kept_connection_cost_
     push(&pool, 3);
     seen(&server, |stats| stats.waiting == 3).await;
     server.release();
-    until(&pool, |report| report.delivered == 3).await;
+    until(&pool, |report| report.counts.delivered == 3).await;
     // Whichever kept connection it takes says nothing, and then nor would the others.
     server.script(vec![Fault::Hang]);
     push(&pool, 1);
     let report = settled(&pool).await;
-    assert_eq!((report.delivered, report.retried), (4, 1));
+    assert_eq!((report.counts.delivered, report.counts.retried), (4, 1));
     let stats = server.stats();
     assert_eq!((stats.requests, stats.messages, stats.connections), (5, 4, 4));
 }
@@ -156,7 +156,7 @@ async fn a_connection_of_http2_that_timed_out_twice_is_given_up() {
     let pool = pool(&server, Setup { request_timeout, ..setup });
     push(&pool, 2);
     let report = settled(&pool).await;
-    assert_eq!((report.delivered, report.retried), (2, 2));
+    assert_eq!((report.counts.delivered, report.counts.retried), (2, 2));
     let stats = server.stats();
     assert_eq!((stats.requests, stats.connections), (4, 2));
 }
@@ -166,7 +166,7 @@ async fn http2_is_spoken_only_where_it_is_wanted() {
     let (server, _ca, setup) = http2();
     let pool = pool(&server, Setup { http2: false, ..setup });
     push(&pool, 1);
-    assert_eq!(settled(&pool).await.delivered, 1);
+    assert_eq!(settled(&pool).await.counts.delivered, 1);
     assert_eq!(server.message().await.version, Version::HTTP_11);
 }
 
@@ -178,10 +178,10 @@ async fn a_lost_connection_of_http2_loses_no_message() {
     push(&pool, 50);
     seen(&server, |stats| stats.waiting == 10).await;
     server.go_down();
-    until(&pool, |report| report.retried >= 10).await;
+    until(&pool, |report| report.counts.retried >= 10).await;
     server.go_up();
     server.release();
-    assert_eq!(settled(&pool).await.delivered, 50);
+    assert_eq!(settled(&pool).await.counts.delivered, 50);
     assert_eq!(server.stats().messages, 50);
 }
 
@@ -207,7 +207,7 @@ async fn headers_that_belong_to_http1_do_no_harm_over_http2() {
         ("X-Tag", b"kept"),
     ];
     pool.push(with_headers(&given)).unwrap();
-    assert_eq!(settled(&pool).await.delivered, 1);
+    assert_eq!(settled(&pool).await.counts.delivered, 1);
     let received = server.message().await;
     assert_eq!((received.version, received.header("x-tag")), (Version::HTTP_2, Some("kept")));
 }
@@ -219,7 +219,7 @@ async fn headers_are_the_same_over_both_versions() {
         let pool = pool(server, setup);
         pool.push(with_headers(&[("X-Tag", b" \t a b  "), ("Host", b" hooks.example.com ")]))
             .unwrap();
-        assert_eq!(settled(&pool).await.delivered, 1);
+        assert_eq!(settled(&pool).await.counts.delivered, 1);
         let received = server.message().await;
         assert_eq!(received.header("x-tag"), Some("a b"));
         assert_eq!(received.authority.as_deref(), Some("hooks.example.com"));

@@ -42,7 +42,7 @@ async fn a_host_that_nobody_knows_is_retried_then_exhausted() {
     let pool = pool_to("http://no-such-host.invalid", Setup::default());
     push(&pool, 1);
     let report = settled(&pool).await;
-    assert_eq!((report.exhausted, report.retried), (1, 2));
+    assert_eq!((report.counts.exhausted, report.counts.retried), (1, 2));
 }
 
 #[tokio::test]
@@ -62,11 +62,14 @@ async fn a_receiver_that_comes_back_gets_everything_that_was_accepted() {
     let pool = pool(&server, setup);
     server.go_down();
     push(&pool, 100);
-    until(&pool, |report| report.retried >= 20).await;
+    until(&pool, |report| report.counts.retried >= 20).await;
     server.go_up();
-    until(&pool, |report| report.waiting == 0).await;
+    until(&pool, |report| report.levels.waiting == 0).await;
     let report = settled(&pool).await;
-    assert_eq!((report.accepted, report.delivered, report.dropped()), (100, 100, 0));
+    assert_eq!(
+        (report.counts.accepted, report.counts.delivered, report.counts.dropped()),
+        (100, 100, 0)
+    );
     assert_eq!(server.stats().messages, 100);
 }
 
@@ -80,10 +83,10 @@ async fn a_receiver_that_goes_down_with_requests_loses_none_of_them() {
     for round in 1..4 {
         seen(&server, |stats| stats.waiting == 5).await;
         server.go_down();
-        until(&pool, |report| report.retried >= 10 * round).await;
+        until(&pool, |report| report.counts.retried >= 10 * round).await;
         server.go_up();
     }
     server.release();
-    assert_eq!(settled(&pool).await.delivered, 50);
+    assert_eq!(settled(&pool).await.counts.delivered, 50);
     assert_eq!(server.stats().messages, 50, "those cut off were never processed");
 }

@@ -1,4 +1,4 @@
-//! The HTTP target against a receiver of webhooks on loopback: what arrives, whom it trusts, and
+//! The HTTP backend against a receiver of webhooks on loopback: what arrives, whom it trusts, and
 //! what every kind of failure comes to.
 
 // The helpers of a test may unwrap like the test itself.

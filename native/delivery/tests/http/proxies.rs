@@ -15,7 +15,7 @@ async fn proxies_in_the_environment_are_not_used() {
         Ok(url) => {
             let pool = pool_to(&url, Setup { retries: 0, ..Setup::default() });
             push(&pool, 1);
-            assert_eq!(settled(&pool).await.delivered, 1);
+            assert_eq!(settled(&pool).await.counts.delivered, 1);
         }
     }
 }

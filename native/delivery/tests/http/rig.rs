@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use event_pusher_delivery::{
-    Attribute, AttributeValue, ClientSettings, HttpSettings, HttpTarget, Limit, Message, Pool,
-    PoolSettings, Report, TlsOptions, client_config,
+    Attribute, AttributeValue, BackendOptions, HttpOptions, Message, Pool, PoolOptions,
+    Stats as PoolStats, TlsOptions,
 };
 use event_pusher_receiver::{Fault, HttpConfig, HttpServer, Stats};
-use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, client_settings, pool_settings, settled};
+use crate::support::{CONNECT_TIMEOUT_MS, PATIENCE, millis, options, settled, start};
 
 /// How the pool under test differs from the usual one.
 #[derive(Clone)]
@@ -18,7 +17,7 @@ pub struct Setup {
     pub path: &'static str,
     pub workers: usize,
     pub retries: u32,
-    pub limit: Option<Limit>,
+    pub limit: Option<&'static str>,
     pub request_timeout: Duration,
     pub tls: Option<TlsOptions>,
     pub http2: bool,
@@ -63,18 +62,20 @@ pub fn pool(server: &HttpServer, setup: Setup) -> Pool {
 }
 
 pub fn pool_to(url: &str, setup: Setup) -> Pool {
-    let server_name = setup.tls.as_ref().and_then(TlsOptions::server_name);
-    let http = HttpSettings::new(url, "/", setup.path, server_name).unwrap();
-    let client = ClientSettings {
-        tls: setup.tls.as_ref().map(|options| client_config(options).unwrap()),
+    let backend = HttpOptions {
+        host: url.into(),
+        path_prefix: "/".into(),
+        path: setup.path.into(),
+        tls: setup.tls,
         http2: setup.http2,
-        ..client_settings(setup.workers, setup.request_timeout)
+        connect_timeout_ms: CONNECT_TIMEOUT_MS,
+        request_timeout_ms: millis(setup.request_timeout),
     };
-    let target = HttpTarget::new(http, &client);
-    let mut settings =
-        PoolSettings { limit: setup.limit, ..pool_settings(setup.workers, setup.retries) };
-    settings.retry.max = Duration::from_millis(20);
-    Pool::start(target, &settings, &Handle::current())
+    start(PoolOptions {
+        limit: setup.limit.map(String::from),
+        retry_max_ms: 20,
+        ..options(setup.workers, setup.retries, BackendOptions::Http(backend))
+    })
 }
 
 pub fn message(body: impl Into<bytes::Bytes>) -> Message {
@@ -103,13 +104,16 @@ pub async fn told(server: &HttpServer, setup: Setup) -> (Fates, String) {
     pool.push(message("body")).unwrap();
     let report = settled(&pool).await;
     let fates = Fates {
-        delivered: report.delivered,
-        rejected: report.rejected,
-        exhausted: report.exhausted,
-        retried: report.retried,
+        delivered: report.counts.delivered,
+        rejected: report.counts.rejected,
+        exhausted: report.counts.exhausted,
+        retried: report.counts.retried,
         requests: server.stats().requests,
     };
-    (fates, report.last_rejected.or(report.last_exhausted).unwrap_or_default().into())
+    (
+        fates,
+        report.recent.causes.rejected.or(report.recent.causes.exhausted).unwrap_or_default().into(),
+    )
 }
 
 pub async fn fates(server: &HttpServer, setup: Setup) -> Fates {
@@ -122,11 +126,14 @@ pub async fn seen(server: &HttpServer, wanted: impl Fn(&Stats) -> bool) -> Stats
 }
 
 /// Waits until the pool's counters are as wanted; they add up at every look.
-pub async fn until(pool: &Pool, wanted: impl Fn(&Report) -> bool) -> Report {
+pub async fn until(pool: &Pool, wanted: impl Fn(&PoolStats) -> bool) -> PoolStats {
     let looking = async {
         loop {
             let report = pool.stats();
-            assert_eq!(report.accepted, report.delivered + report.dropped() + report.waiting);
+            assert_eq!(
+                report.counts.accepted,
+                report.counts.delivered + report.counts.dropped() + report.levels.waiting
+            );
             if wanted(&report) {
                 return report;
             }

@@ -1,42 +1,48 @@
 //! What the pools under test have in common.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use event_pusher_delivery::{ClientSettings, Pool, PoolSettings, Report, RetrySettings};
+use event_pusher_delivery::{BackendOptions, OnFull, Pool, PoolOptions, Report};
+use tokio::runtime::Handle;
 
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Room for everything that a test pushes, and retries that nobody has to wait for.
-pub fn pool_settings(workers: usize, retries: u32) -> PoolSettings {
-    PoolSettings {
-        workers: NonZeroUsize::new(workers).unwrap(),
+pub fn options(workers: usize, retries: u32, backend: BackendOptions) -> PoolOptions {
+    PoolOptions {
+        pool_size: workers as u64,
         limit: None,
-        max_events: NonZeroUsize::new(1000).unwrap(),
-        max_bytes: NonZeroUsize::new(64 << 20).unwrap(),
-        retry: RetrySettings {
-            count: Some(retries),
-            base: Duration::from_millis(1),
-            max: Duration::from_secs(60),
-        },
+        max_events: 1000,
+        max_bytes: 64 << 20,
+        on_full: OnFull::DropNew,
+        max_age_ms: None,
+        retry_max_age_ms: None,
+        retry_count: Some(retries.into()),
+        retry_time_ms: 1,
+        retry_max_ms: 60_000,
+        drain_timeout_ms: 0,
+        circuit_breaker_failures: 0,
+        spool: None,
+        backend,
     }
 }
 
-/// A connection for each worker, over plain HTTP/1.1.
-pub fn client_settings(workers: usize, request_timeout: Duration) -> ClientSettings {
-    ClientSettings {
-        connect_timeout: Duration::from_secs(5),
-        request_timeout,
-        idle_connections: workers,
-        tls: None,
-        http2: false,
-    }
+/// How long a connection may take to be made.
+pub const CONNECT_TIMEOUT_MS: u64 = 5000;
+
+/// For an option.
+pub fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap()
+}
+
+pub fn start(options: PoolOptions) -> Pool {
+    options.check().unwrap().start(&Handle::current(), || {}).unwrap()
 }
 
 /// Waits until everything that was pushed has ended; returns the last report.
 pub async fn settled(pool: &Pool) -> Report {
     let report = pool.stop(PATIENCE).await;
-    assert_eq!(report.waiting, 0);
+    assert_eq!(report.levels.waiting, 0);
     report
 }

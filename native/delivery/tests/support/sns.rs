@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use event_pusher_delivery::{
-    Attribute, ClientSettings, Message, Pool, SnsOptions, SnsSettings, SnsTarget,
-};
+use event_pusher_delivery::{Attribute, BackendOptions, Message, Pool, SnsOptions, TlsOptions};
 use event_pusher_receiver::{SnsConfig, SnsServer};
-use rustls::ClientConfig;
-use tokio::runtime::Handle;
 
-use crate::support::{client_settings, pool_settings};
+use crate::support::{CONNECT_TIMEOUT_MS, millis, options, start};
 
 /// How the pool under test differs from the usual one.
 #[derive(Clone)]
@@ -22,7 +18,7 @@ pub struct Setup {
     pub retries: u32,
     pub batching: bool,
     pub request_timeout: Duration,
-    pub tls: Option<ClientConfig>,
+    pub tls: TlsOptions,
 }
 
 impl Default for Setup {
@@ -36,7 +32,7 @@ impl Default for Setup {
             retries: 2,
             batching: true,
             request_timeout: Duration::from_secs(10),
-            tls: None,
+            tls: TlsOptions::default(),
         }
     }
 }
@@ -46,21 +42,20 @@ pub fn strict_server() -> SnsServer {
 }
 
 pub fn pool(server: &SnsServer, setup: Setup) -> Pool {
-    let endpoint = setup.endpoint.unwrap_or_else(|| server.url());
-    let client =
-        ClientSettings { tls: setup.tls, ..client_settings(setup.workers, setup.request_timeout) };
-    let sns = SnsSettings::new(&SnsOptions {
-        sns_host: &endpoint,
-        region: setup.region,
-        partition: "aws",
-        account_id: "123456789012",
-        topics: &[],
-        access_key_id: setup.access_key_id,
-        secret_access_key: setup.secret,
-        batching: setup.batching,
-    });
-    let target = SnsTarget::new(sns.unwrap(), &client);
-    Pool::start(target, &pool_settings(setup.workers, setup.retries), &Handle::current())
+    let backend = SnsOptions {
+        sns_host: setup.endpoint.unwrap_or_else(|| server.url()),
+        region: setup.region.into(),
+        partition: "aws".into(),
+        account_id: "123456789012".into(),
+        topics: Vec::new(),
+        access_key_id: setup.access_key_id.into(),
+        secret_access_key: setup.secret.into(),
+        publish_batch: setup.batching,
+        connect_timeout_ms: CONNECT_TIMEOUT_MS,
+        request_timeout_ms: millis(setup.request_timeout),
+        tls: setup.tls,
+    };
+    start(options(setup.workers, setup.retries, BackendOptions::Sns(backend)))
 }
 
 pub fn message(server: &SnsServer, topic: &str, body: &str) -> Message {

@@ -10,12 +10,13 @@ use hyper::{
     header::HOST,
     http::{request::Parts, uri::Authority},
 };
+use tokio::sync::futures::Notified;
 
 use super::{HttpConfig, HttpReceived};
 use crate::{
+    Fault,
     body::AnswerBody,
-    conversation::{Connection, Ending},
-    listener::Handler,
+    handler::{Connection, Ending, Handler},
     stage::Stage,
 };
 
@@ -43,6 +44,10 @@ impl Handler for Service {
         self.streams
     }
 
+    fn farewell(&self) -> Notified<'_> {
+        self.stage.farewell.notified()
+    }
+
     async fn handle(
         &self,
         connection: &Connection,
@@ -54,7 +59,7 @@ impl Handler for Service {
         let visit = if self.capture {
             let action = format!("{} {}", head.method, head.uri.path());
             let visit = self.stage.journal.record(connection.id, action, Vec::new(), fault.clone());
-            let received = received(connection, head, body.to_bytes(), visit.number);
+            let received = received(connection, head, body.to_bytes(), visit.number, fault.clone());
             self.stage.inbox.put(received);
             visit
         } else {
@@ -69,7 +74,13 @@ impl Handler for Service {
     }
 }
 
-fn received(connection: &Connection, head: Parts, body: Bytes, request: u64) -> HttpReceived {
+fn received(
+    connection: &Connection,
+    head: Parts,
+    body: Bytes,
+    request: u64,
+    fault: Fault,
+) -> HttpReceived {
     HttpReceived {
         method: head.method.to_string(),
         target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
@@ -81,6 +92,7 @@ fn received(connection: &Connection, head: Parts, body: Bytes, request: u64) -> 
         request,
         client_certificate: connection.client_certificate,
         server_name: connection.server_name.clone(),
+        fault,
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the service does with one request: faults first, then signature, limits and topics.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,6 +15,7 @@ use hyper::{
     body::Incoming,
     header::{CONTENT_TYPE, DATE, HeaderValue},
 };
+use tokio::sync::futures::Notified;
 
 use super::{
     Action, Received, SnsConfig, answer, batch,
@@ -26,8 +30,7 @@ use super::{
 use crate::{
     Fault,
     body::AnswerBody,
-    conversation::{Connection, Ending},
-    listener::Handler,
+    handler::{Connection, Ending, Handler},
     stage::Stage,
 };
 
@@ -35,6 +38,7 @@ pub(crate) struct Service {
     config: SnsConfig,
     verifier: Verifier,
     deduplication: Deduplication,
+    pub(crate) clock_ahead: AtomicI64,
     pub(crate) topics: Topics,
     pub(crate) stage: Arc<Stage<Received>>,
 }
@@ -51,6 +55,7 @@ impl Service {
         Self {
             verifier: Verifier { credentials: config.credentials.clone(), region: region.clone() },
             deduplication: Deduplication::default(),
+            clock_ahead: config.clock_ahead.into(),
             topics: Topics::new(region, account, config.topics.clone()),
             stage: Arc::new(Stage::new(config.delay)),
             config,
@@ -58,7 +63,7 @@ impl Service {
     }
 
     fn now(&self) -> SystemTime {
-        let ahead = self.config.clock_ahead;
+        let ahead = self.clock_ahead.load(Ordering::Relaxed);
         let distance = Duration::from_secs(ahead.unsigned_abs());
         if ahead < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance }
     }
@@ -184,6 +189,10 @@ impl Service {
 impl Handler for Service {
     fn connected(&self) -> u64 {
         self.stage.journal.connect()
+    }
+
+    fn farewell(&self) -> Notified<'_> {
+        self.stage.farewell.notified()
     }
 
     async fn handle(

@@ -11,6 +11,7 @@ use aws_sigv4::{
 };
 use hyper::{HeaderMap, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
+use time::{PrimitiveDateTime, macros::format_description};
 
 use super::refusal::Refusal;
 
@@ -66,7 +67,7 @@ impl Verifier {
         if !["host", "x-amz-date"].iter().all(|name| names.clone().any(|it| it == *name)) {
             return Err(Refusal::bad_signature("host and x-amz-date must be signed"));
         }
-        let digest = format!("{:x}", HexDigest(Sha256::digest(body).as_slice()));
+        let digest = hex::encode(Sha256::digest(body));
         let claimed = headers.get("x-amz-content-sha256");
         if claimed.is_some_and(|claimed| claimed != digest.as_str()) {
             return Err(Refusal::bad_signature("x-amz-content-sha256 is not that of the body"));
@@ -103,14 +104,6 @@ impl Verifier {
     }
 }
 
-struct HexDigest<'a>(&'a [u8]);
-
-impl std::fmt::LowerHex for HexDigest<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 fn incomplete() -> Refusal {
     Refusal::new(403, "IncompleteSignature", "Authorization or x-amz-date is missing or malformed")
 }
@@ -127,19 +120,8 @@ fn part<'a>(authorization: &'a str, name: &str) -> Result<&'a str, Refusal> {
 
 /// The time that `20150830T123600Z` means.
 fn parse_date(date: &str) -> Option<SystemTime> {
-    let plain = date.len() == 16 && date.is_ascii() && &date[8..9] == "T" && date.ends_with('Z');
-    let number = |range: std::ops::Range<usize>| date.get(range)?.parse::<u64>().ok();
-    if !plain {
-        return None;
-    }
-    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
-    let seconds = number(9..11)? * 3600 + number(11..13)? * 60 + number(13..15)?;
-    // Years that begin in March, so that the leap day is the last one.
-    let (year, month) =
-        if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
-    let since_epoch = days.checked_sub(719_469)?;
-    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch * 86_400 + seconds))
+    let form = format_description!("[year][month][day]T[hour][minute][second]Z");
+    Some(PrimitiveDateTime::parse(date, form).ok()?.assume_utc().into())
 }
 
 #[cfg(test)]
@@ -186,7 +168,9 @@ mod tests {
         assert_eq!(parse_date("20150830T123600Z"), at(NOW));
         assert_eq!(parse_date("19700101T000001Z"), at(1));
         assert_eq!(parse_date("20240229T000000Z"), at(1_709_164_800));
-        for date in ["", "20150830T123600", "20150830 123600Z", "2015083äT123600Z"] {
+        for date in
+            ["", "20150830T123600", "20150830 123600Z", "2015083äT123600Z", "20150230T123600Z"]
+        {
             assert_eq!(parse_date(date), None, "{date}");
         }
     }

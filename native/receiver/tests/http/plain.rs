@@ -56,6 +56,18 @@ async fn a_refused_request_is_kept_but_does_not_count_as_a_message() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_of_http1_ends_when_its_client_is_sent_away() {
+    let server = plain_server();
+    let mut stream = connect(&server).await.unwrap();
+    stream.write_all(POST.as_bytes()).await.unwrap();
+    server.until(|stats| stats.settled == 1).await;
+    server.send_away();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_connection_carries_many_requests() {
     let server = plain_server();
     let mut stream = connect(&server).await.unwrap();

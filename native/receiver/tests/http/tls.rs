@@ -135,6 +135,22 @@ async fn http2_is_not_offered_unless_it_was_asked_for() {
 }
 
 #[tokio::test]
+async fn clients_that_are_sent_away_get_their_answers_first() {
+    let (server, roots) = http2_server();
+    let http2 = Http2::connect(&server, &roots).await;
+    server.hold();
+    let test = async {
+        server.until(|stats| stats.waiting == 1).await;
+        server.send_away();
+        server.release();
+    };
+    let (answer, ()) = tokio::join!(http2.post("/one"), test);
+    assert_eq!(answer.unwrap().0.as_u16(), 200);
+    assert!(http2.post("/two").await.is_err(), "the connection is for nothing new");
+    assert_eq!(server.stats().requests, 1);
+}
+
+#[tokio::test]
 async fn streams_of_one_connection_are_served_together() {
     let (server, roots) = http2_server();
     server.hold();

@@ -1,9 +1,9 @@
-//! What a target does beside its attempts: it attends, and closes at the end.
+//! What a backend does beside its attempts: it attends, and closes at the end.
 
 use std::future::pending;
 
 use super::*;
-use crate::link::{LinkState, LinkStatus};
+use crate::connection::{ConnectionState, ConnectionStatus};
 
 /// Writes down what it does, and what is done to it. Attempts last until the gate opens.
 struct Attendant {
@@ -32,7 +32,7 @@ impl Drop for Noted<'_> {
     }
 }
 
-impl Target for Attendant {
+impl Backend for Attendant {
     async fn deliver(&self, batch: &[Accepted]) -> Vec<Result<(), Failure>> {
         note(&self.log, "attempt");
         let _over = Noted(&self.log, "attempt over");
@@ -40,14 +40,14 @@ impl Target for Attendant {
         vec![Ok(()); batch.len()]
     }
 
-    async fn attend(&self, link: &Link) {
+    async fn attend(&self, connection: &StatusCell) {
         note(&self.log, "attend");
         let _over = Noted(&self.log, "attend over");
         let first = self.log.lock().unwrap().iter().filter(|word| **word == "attend").count() == 1;
         match self.habit {
             Habit::Returns => return,
             Habit::PanicsAtFirst if first => panic!("as the test wants"),
-            _ => link.change(|status| status.opened += 1),
+            _ => connection.change(|status| status.opened += 1),
         }
         pending::<()>().await;
     }
@@ -66,8 +66,8 @@ fn note(log: &Log, word: &'static str) {
 
 fn start(habit: Habit) -> (Pool, Log, Arc<Semaphore>) {
     let (log, gate) = (Log::default(), Arc::new(Semaphore::new(0)));
-    let target = Attendant { log: Arc::clone(&log), gate: Arc::clone(&gate), habit };
-    (Pool::start(target, &settings(1, 10, 10_000), &Handle::current()), log, gate)
+    let backend = Attendant { log: Arc::clone(&log), gate: Arc::clone(&gate), habit };
+    (Pool::start(backend, &settings(1, 10, 10_000), None, &Handle::current()), log, gate)
 }
 
 fn words(log: &Log) -> Vec<&'static str> {
@@ -84,7 +84,7 @@ async fn a_target_attends_beside_the_workers_until_the_last_attempt_has_ended_th
         gate.add_permits(1);
     };
     let (report, ()) = tokio::join!(pool.stop(Duration::from_secs(60)), open);
-    assert_eq!(report.delivered, 1);
+    assert_eq!(report.counts.delivered, 1);
     let mut words = words(&log);
     words[..2].sort_unstable();
     assert_eq!(words, ["attempt", "attend", "attempt over", "attend over", "close"]);
@@ -95,7 +95,7 @@ async fn an_attempt_that_is_cut_off_ends_before_the_target_is_closed() {
     let (pool, log, _gate) = start(Habit::Attends);
     pool.push(message("topic", "body", None)).unwrap();
     idle().await;
-    assert_eq!(pool.stop(Duration::from_secs(5)).await.closed, 1);
+    assert_eq!(pool.stop(Duration::from_secs(5)).await.counts.closed, 1);
     assert_eq!(words(&log)[2..], ["attempt over", "attend over", "close"]);
 }
 
@@ -114,7 +114,7 @@ async fn a_target_that_needs_no_attendance_is_closed_at_the_end_only() {
     assert_eq!(words(&log), ["attend", "attend over"]);
     gate.add_permits(1);
     pool.push(message("topic", "body", None)).unwrap();
-    assert_eq!(pool.stop(Duration::from_secs(60)).await.delivered, 1);
+    assert_eq!(pool.stop(Duration::from_secs(60)).await.counts.delivered, 1);
     assert_eq!(words(&log)[2..], ["attempt", "attempt over", "close"]);
 }
 
@@ -122,12 +122,12 @@ async fn a_target_that_needs_no_attendance_is_closed_at_the_end_only() {
 async fn a_panic_while_a_target_attends_is_counted_and_it_attends_again() {
     let (pool, log, _gate) = start(Habit::PanicsAtFirst);
     idle().await;
-    assert_eq!((pool.stats().panics, pool.stats().link), (1, None));
+    assert_eq!((pool.stats().counts.panics, pool.stats().connection), (1, None));
     assert_eq!(words(&log), ["attend", "attend over"]);
     sleep(AFTER_PANIC).await;
     assert_eq!(words(&log), ["attend", "attend over", "attend"]);
     let report = pool.stop(Duration::ZERO).await;
-    assert_eq!((report.panics, report.link.unwrap().opened), (1, 1));
+    assert_eq!((report.counts.panics, report.connection.unwrap().opened), (1, 1));
     assert_eq!(words(&log)[3..], ["attend over", "close"]);
 }
 
@@ -140,38 +140,48 @@ async fn a_target_that_never_ends_to_close_is_cut_off() {
     assert_eq!(words(&log).last(), Some(&"close"));
 }
 
-/// A target whose link a test changes by hand.
-struct Linked(watch::Receiver<LinkStatus>);
+/// A backend whose connection a test changes by hand.
+struct Linked(watch::Receiver<ConnectionStatus>);
 
-impl Target for Linked {
+impl Backend for Linked {
     async fn deliver(&self, batch: &[Accepted]) -> Vec<Result<(), Failure>> {
         vec![Ok(()); batch.len()]
     }
 
-    async fn attend(&self, link: &Link) {
+    async fn attend(&self, connection: &StatusCell) {
         let mut wanted = self.0.clone();
         while wanted.changed().await.is_ok() {
-            link.change(|status| *status = wanted.borrow_and_update().clone());
+            connection.change(|status| *status = wanted.borrow_and_update().clone());
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn reports_tell_the_state_of_the_link() {
-    let (sender, receiver) = watch::channel(LinkStatus::default());
-    let pool = Pool::start(Linked(receiver), &settings(1, 10, 10_000), &Handle::current());
+    let (sender, receiver) = watch::channel(ConnectionStatus::default());
+    let pool = Pool::start(Linked(receiver), &settings(1, 10, 10_000), None, &Handle::current());
     idle().await;
-    assert_eq!(pool.report().link, None, "nothing has been told yet");
-    let up = LinkStatus { state: LinkState::Up, opened: 1, ..LinkStatus::default() };
-    let blocked =
-        LinkStatus { state: LinkState::Blocked, cause: Some("disk".into()), ..up.clone() };
+    assert_eq!(pool.report().connection, None, "nothing has been told yet");
+    let up =
+        ConnectionStatus { state: ConnectionState::Up, opened: 1, ..ConnectionStatus::default() };
+    let blocked = ConnectionStatus {
+        state: ConnectionState::Blocked,
+        cause: Some("disk".into()),
+        ..up.clone()
+    };
     let refused = Some("403 ACCESS_REFUSED".into());
-    let down = LinkStatus { state: LinkState::Down, lost: 1, failed: 2, refused, ..up.clone() };
+    let down = ConnectionStatus {
+        state: ConnectionState::Down,
+        lost: 1,
+        failed: 2,
+        refused,
+        ..up.clone()
+    };
     for status in [up, blocked, down] {
         sender.send_replace(status.clone());
         idle().await;
-        assert_eq!(pool.stats().link, Some(status.clone()));
-        assert_eq!(pool.report().link, Some(status));
+        assert_eq!(pool.stats().connection, Some(status.clone()));
+        assert_eq!(pool.report().connection, Some(status));
     }
-    assert_eq!(pool.stop(Duration::ZERO).await.link.unwrap().failed, 2);
+    assert_eq!(pool.stop(Duration::ZERO).await.connection.unwrap().failed, 2);
 }

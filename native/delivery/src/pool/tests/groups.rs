@@ -1,4 +1,4 @@
-//! Several messages of one group in one batch, for a target that answers for their order.
+//! Several messages of one group in one batch, for a backend that answers for their order.
 
 use super::*;
 
@@ -27,10 +27,10 @@ async fn while_a_batch_of_a_group_is_on_its_way_no_other_worker_gets_the_group()
     rig.push("elsewhere", Some("alice"), ["e0"]);
     idle().await;
     let stats = rig.pool.stats();
-    assert_eq!((rig.under_way(), stats.queue_events), (3, 2), "a1 and a2 wait for a0");
+    assert_eq!((rig.under_way(), stats.levels.queue_events), (3, 2), "a1 and a2 wait for a0");
     rig.gate.add_permits(1);
     idle().await;
-    assert_eq!((rig.under_way(), rig.pool.stats().queue_events), (3, 0), "they go together");
+    assert_eq!((rig.under_way(), rig.pool.stats().levels.queue_events), (3, 0), "they go together");
     let batches: Vec<_> = rig.finish().await.iter().map(|batch| batch.join(" ")).collect();
     assert_eq!(batches, ["a0", "free b0", "e0", "a1 a2"]);
 }

@@ -54,7 +54,7 @@ async fn who_waits_for_a_retry_takes_no_slot() {
     failing.gate.add_permits(1);
     failing.push("topic", None, ["fails"]);
     idle().await;
-    assert_eq!(failing.pool.stats().retried, 1);
+    assert_eq!(failing.pool.stats().counts.retried, 1);
     fine.push("topic", None, ["delivered meanwhile"]);
     idle().await;
     assert_eq!(fine.under_way(), 1);
@@ -69,6 +69,6 @@ async fn a_pool_that_is_cut_off_gives_its_slots_back() {
     waiting.push("topic", None, ["1"]);
     idle().await;
     assert_eq!((hanging.under_way(), waiting.under_way()), (2, 0));
-    assert_eq!(hanging.pool.stop(Duration::ZERO).await.closed, 3);
+    assert_eq!(hanging.pool.stop(Duration::ZERO).await.counts.closed, 3);
     assert_eq!(waiting.finish().await, [["1"]]);
 }

@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 
 use super::*;
 
-/// What one message of the property asks of the target: its letter.
+/// What one message of the property asks of the backend: its letter.
 fn verdict(body: &str) -> Result<(), Failure> {
     match body.as_bytes()[0] {
         b'd' => Ok(()),
@@ -36,12 +36,21 @@ proptest! {
         max_events in 1..100_usize,
         permits in 0..300_usize,
         batching: bool,
+        drop_old: bool,
+        circuit_failures in prop::option::weighted(0.15, 1..4_u32),
+        // How old a message may become by its attempts, if these are not counted.
+        max_age in prop::option::weighted(0.2, 1..50_u64),
     ) {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
         runtime.block_on(async {
             let together = BatchLimits { per_group, ..TEN };
             let limits = if batching { together } else { BatchLimits::SINGLE };
-            let rig = rig_with(settings(workers, max_events, 1 << 20), limits, verdict);
+            let on_full = if drop_old { OnFull::DropOld } else { OnFull::DropNew };
+            let settings = settings(workers, max_events, 1 << 20);
+            let aged = |age| RetrySettings::new(None, Some(Duration::from_millis(age)), 1, 5);
+            let retry = max_age.map_or(settings.retry, aged);
+            let settings = PoolSettings { on_full, circuit_failures, retry, ..settings };
+            let rig = rig_with(settings, limits, verdict);
             rig.gate.add_permits(permits);
             let mut accepted = HashMap::<u8, u64>::new();
             let mut refused = 0;
@@ -59,27 +68,31 @@ proptest! {
                     }
                 }
                 let live = rig.pool.stats();
-                prop_assert_eq!(live.accepted, live.delivered + live.dropped() + live.waiting);
-                prop_assert!(live.queue_events <= max_events);
+                prop_assert_eq!(live.counts.accepted, live.counts.delivered + live.counts.dropped() + live.levels.waiting);
+                // What comes back from an attempt is taken whether there is room or not.
+                let under_way = workers * limits.events;
+                prop_assert!(live.levels.queue_events <= max_events + under_way);
             }
             let of = |letter: u8| accepted.get(&letter).copied().unwrap_or_default();
             // What is not taken may be tried any number of times, and holds up its group.
-            let enough = permits >= 3 * pushes.len() && of(b'n') == 0;
+            let any_number = of(b'n') > 0 || (max_age.is_some() && of(b'e') > 0);
+            let enough = permits >= 3 * pushes.len() && !any_number;
             let deadline = if enough { Duration::from_secs(60) } else { Duration::ZERO };
             // Workers of a closed pool may have to wait for the last destination to be ready.
             let (report, ()) = tokio::join!(rig.pool.stop(deadline), async { rig.away([]) });
-            prop_assert_eq!(report.accepted, accepted.values().sum::<u64>());
-            prop_assert_eq!(report.refused_full, refused);
-            prop_assert_eq!(report.waiting, 0);
-            prop_assert_eq!(report.accepted, report.delivered + report.dropped());
-            prop_assert_eq!((report.queue_events, report.queue_bytes), (0, 0));
-            if enough {
-                prop_assert_eq!(report.delivered, of(b'd'));
-                prop_assert_eq!(report.rejected, of(b'r') + of(b'p'));
-                prop_assert_eq!(report.exhausted, of(b'e'));
-                prop_assert_eq!(report.closed, 0);
+            prop_assert_eq!(report.counts.accepted, accepted.values().sum::<u64>());
+            prop_assert_eq!(report.counts.refused_full, refused);
+            prop_assert_eq!(report.levels.waiting, 0);
+            prop_assert_eq!(report.counts.accepted, report.counts.delivered + report.counts.dropped());
+            prop_assert_eq!((report.levels.queue_events, report.levels.queue_bytes), (0, 0));
+            prop_assert!(drop_old || report.counts.full == 0);
+            if enough && report.counts.full == 0 {
+                prop_assert_eq!(report.counts.delivered, of(b'd'));
+                prop_assert_eq!(report.counts.rejected, of(b'r') + of(b'p'));
+                prop_assert_eq!(report.counts.exhausted, of(b'e'));
+                prop_assert_eq!(report.counts.closed, 0);
             } else {
-                prop_assert!(report.delivered <= of(b'd') && report.nacked <= of(b'n'));
+                prop_assert!(report.counts.delivered <= of(b'd') && report.counts.nacked <= of(b'n'));
             }
             Ok(())
         })?;

@@ -13,8 +13,11 @@ async fn messages_to_a_destination_that_is_not_ready_stay_in_the_queue_and_other
     rig.push("c", None, ["c1"]);
     idle().await;
     let stats = rig.pool.stats();
-    assert_eq!((stats.delivered, stats.waiting, stats.queue_events), (2, 3, 3));
-    assert!(stats.queue_bytes > 0 && stats.oldest.is_some());
+    assert_eq!(
+        (stats.counts.delivered, stats.levels.waiting, stats.levels.queue_events),
+        (2, 3, 3)
+    );
+    assert!(stats.levels.queue_bytes > 0 && stats.levels.oldest.is_some());
     assert_eq!(rig.seen(), [["b1"], ["c1"]]);
 }
 
@@ -42,7 +45,7 @@ async fn messages_leave_when_the_link_tells_that_their_destination_is_ready() {
     idle().await;
     assert_eq!(rig.seen().concat(), ["a1", "a2", "b1"]);
     let stats = rig.pool.stats();
-    assert_eq!((stats.delivered, stats.waiting, stats.oldest), (3, 0, None));
+    assert_eq!((stats.counts.delivered, stats.levels.waiting, stats.levels.oldest), (3, 0, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +90,15 @@ async fn what_fails_while_its_destination_ceases_to_be_ready_goes_back_and_frees
     rig.gate.add_permits(100);
     idle().await;
     let stats = rig.pool.stats();
-    assert_eq!((stats.delivered, stats.retried, stats.waiting, stats.queue_events), (3, 1, 2, 2));
+    assert_eq!(
+        (
+            stats.counts.delivered,
+            stats.counts.retried,
+            stats.levels.waiting,
+            stats.levels.queue_events
+        ),
+        (3, 1, 2, 2)
+    );
     assert_eq!(rig.seen(), [vec!["a1", "a2", "a3"], vec!["b1"]]);
     rig.away([]);
     assert_eq!(rig.finish().await.last().unwrap(), &["a2", "a4"]);
@@ -116,7 +127,7 @@ async fn a_closed_pool_waits_for_a_destination_to_be_ready() {
     };
     // 0 s stop, 7 s ready, 60 s deadline: no worker waits for more than there is.
     let (report, ()) = tokio::join!(rig.pool.stop(Duration::from_secs(60)), ready);
-    assert_eq!((report.delivered, report.closed, report.waiting), (5, 0, 0));
+    assert_eq!((report.counts.delivered, report.counts.closed, report.levels.waiting), (5, 0, 0));
     assert_eq!(begin.elapsed(), Duration::from_secs(7));
 }
 
@@ -129,7 +140,10 @@ async fn what_waits_for_its_destination_at_the_deadline_is_closed() {
     rig.push("b", None, ["3"]);
     let begin = tokio::time::Instant::now();
     let report = rig.pool.stop(Duration::from_secs(7)).await;
-    assert_eq!((report.delivered, report.closed, report.waiting), (1, 2, 0));
-    assert_eq!((report.queue_events, report.queue_bytes, report.oldest), (0, 0, None));
+    assert_eq!((report.counts.delivered, report.counts.closed, report.levels.waiting), (1, 2, 0));
+    assert_eq!(
+        (report.levels.queue_events, report.levels.queue_bytes, report.levels.oldest),
+        (0, 0, None)
+    );
     assert_eq!(begin.elapsed(), Duration::from_secs(7));
 }

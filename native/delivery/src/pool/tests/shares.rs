@@ -8,10 +8,10 @@ async fn attempts_that_do_not_end_leave_other_destinations_their_workers() {
     rig.push("a", None, ["a1", "a2", "a3", "a4", "a5"]);
     idle().await;
     // Nobody opens the gate: two workers have one message of a each, and two have none.
-    assert_eq!((rig.under_way(), rig.pool.stats().queue_events), (2, 3));
+    assert_eq!((rig.under_way(), rig.pool.stats().levels.queue_events), (2, 3));
     rig.push("b", None, ["b1", "b2", "b3"]);
     idle().await;
-    assert_eq!((rig.under_way(), rig.pool.stats().queue_events), (4, 4));
+    assert_eq!((rig.under_way(), rig.pool.stats().levels.queue_events), (4, 4));
     assert_eq!(rig.finish().await.len(), 8);
 }
 
@@ -23,7 +23,7 @@ async fn all_others_together_leave_a_destination_its_worker() {
     idle().await;
     rig.push("c", None, ["c1"]);
     idle().await;
-    assert_eq!((rig.under_way(), rig.pool.stats().queue_events), (3, 2));
+    assert_eq!((rig.under_way(), rig.pool.stats().levels.queue_events), (3, 2));
     assert_eq!(rig.finish().await.len(), 5);
 }
 
@@ -43,7 +43,7 @@ async fn each_destination_has_a_worker_whatever_the_settings_say() {
         rig.push(destination, None, ["1", "2"]);
     }
     idle().await;
-    assert_eq!((rig.under_way(), rig.pool.stats().queue_events), (3, 3));
+    assert_eq!((rig.under_way(), rig.pool.stats().levels.queue_events), (3, 3));
     assert_eq!(rig.finish().await.len(), 6);
 }
 
@@ -55,6 +55,6 @@ async fn a_closed_pool_delivers_what_is_beyond_a_share() {
     let begin = tokio::time::Instant::now();
     rig.gate.add_permits(100);
     let report = rig.pool.stop(Duration::from_secs(60)).await;
-    assert_eq!((report.delivered, report.closed), (6, 0));
+    assert_eq!((report.counts.delivered, report.counts.closed), (6, 0));
     assert!(begin.elapsed() < Duration::from_secs(60), "no worker waits for the deadline");
 }

@@ -1,0 +1,50 @@
+-module(event_pusher_check_receivers).
+-moduledoc "Which receivers the configuration names.".
+
+-export([sns_urls/0, tls_connections/0]).
+
+-spec sns_urls() -> [string()].
+sns_urls() ->
+    [Url || {_HostType, #{sns_host := Url}} <- event_pusher_check_config:with(sns)].
+
+%% Those of HTTP and RabbitMQ. Pools that are missing have a check of their own.
+-spec tls_connections() -> [event_pusher_check_tls:connection()].
+tls_connections() ->
+    Tags = [{HostType, Tag} || {HostType, #{handlers := Handlers}}
+                                   <- event_pusher_check_config:with(http),
+                               #{pool_name := Tag} <- Handlers],
+    Https = [Connection || {HostType, Tag} <- lists:usort(Tags),
+                           {ok, #{conn_opts := ConnOpts}}
+                               <- [event_pusher_outgoing:find(http, HostType, Tag)],
+                           Connection <- https(Tag, ConnOpts)],
+    Amqps = [Connection || {HostType, Opts} <- event_pusher_check_config:with_exchanges(),
+                           Connection <- amqps(HostType, Opts)],
+    lists:usort(Https ++ Amqps).
+
+https(Tag, #{host := Url} = ConnOpts) ->
+    case uri_string:parse(string:trim(Url)) of
+        #{scheme := Scheme, host := Host} = Parts ->
+            [#{section => io_lib:format("[outgoing_pools.http.~ts]", [Tag]),
+               host => string:trim(Host, both, "[]"), port => maps:get(port, Parts, 443),
+               tls => event_pusher_tls:options(true, ConnOpts)}
+             || string:lowercase(Scheme) =:= "https"];
+        _NoUrl ->
+            []
+    end.
+
+amqps(HostType, Opts) ->
+    case rabbit_connection(HostType, Opts) of
+        {Section, #{tls := _, host := Host, port := Port} = ConnOpts} ->
+            [#{section => Section, host => Host, port => Port,
+               tls => event_pusher_tls:options(true, ConnOpts)}];
+        _WithoutTls ->
+            []
+    end.
+
+rabbit_connection(_HostType, #{connection := ConnOpts}) ->
+    {"[modules.mod_event_pusher.rabbit.connection]", ConnOpts};
+rabbit_connection(HostType, _Opts) ->
+    case event_pusher_outgoing:find(rabbit, HostType, event_pusher) of
+        {ok, #{conn_opts := ConnOpts}} -> {"[outgoing_pools.rabbit.event_pusher]", ConnOpts};
+        {error, not_configured} -> none
+    end.
