@@ -6,6 +6,8 @@
 -export([an_http_receiver_that_is_away_costs_no_event_before_its_time/1,
          events_of_http_are_exhausted_when_their_time_is_over/1,
          an_event_that_fails_alone_waits_without_a_worker/1,
+         with_a_spool_alone_an_outage_costs_no_event/1,
+         with_a_spool_alone_rabbitmq_counts_nacks/1,
          sns_that_is_away_costs_no_event_before_its_time/1,
          events_of_sns_are_exhausted_when_their_time_is_over/1,
          a_nack_of_rabbitmq_costs_no_event_before_its_time/1,
@@ -160,13 +162,32 @@ what_waits_without_an_attempt_has_one_at_any_age(Config) ->
     ok = rabbit_service:up(Broker),
     ?assertMatch(#{delivered := 10}, ended({rabbit, ?HT})).
 
+%% A spool without the section
+
+%% Confirms it with a count of none.
+with_a_spool_alone_an_outage_costs_no_event(Config) ->
+    Receiver = ?config(receiver, Config),
+    ok = http_service:down(Receiver),
+    start_http(#{retry_count => 0}, none, spool(Config), Config),
+    send(20),
+    rig:await_stats(?HTTP, fun(#{retried := Retried}) -> Retried >= 10 end),
+    ?assertMatch(#{waiting := 20, exhausted := 0}, rig:stats(?HTTP)),
+    ok = http_service:up(Receiver),
+    ?assertMatch(#{delivered := 20, exhausted := 0}, ended(?HTTP)).
+
+with_a_spool_alone_rabbitmq_counts_nacks(Config) ->
+    Broker = ?config(broker, Config),
+    start_rabbit(#{nack_retry_count => 0}, none, spool(Config), Config),
+    ok = rabbit_service:await_exchange(Broker, "chat_msg"),
+    _ = rabbit_service:bind_full(Broker, "chat_msg", "#", 0),
+    send(2),
+    ?assertMatch(#{delivered := 0, nacked := 4}, ended({rabbit, ?HT})).
+
 %% Over a restart
 
 %% Confirms that an event of the run before is exhausted by its first attempt that fails.
 the_time_goes_on_while_the_server_is_stopped(Config) ->
-    Spool = #{spool => #{dir => unicode:characters_to_binary(
-                                    filename:join(?config(priv_dir, Config), "spool")),
-                         max_bytes => 1 bsl 26, sync => 1}},
+    Spool = spool(Config),
     ok = http_service:down(?config(receiver, Config)),
     start_http(#{retry_count => 0}, ?HOUR_MS, Spool, Config),
     send(3),
@@ -194,12 +215,24 @@ start_sns(Info, More, MaxAge) ->
     sns_rig:start_host(options(MaxAge, sns_rig:opts(Info, More#{publish_retry_time_ms => 1}))).
 
 start_rabbit(More, MaxAge, Config) ->
+    start_rabbit(More, MaxAge, #{}, Config).
+
+start_rabbit(More, MaxAge, Spool, Config) ->
     Connection = rabbit_rig:connection(rabbit_service:info(?config(broker, Config))),
     Exchanges = maps:with([chat_msg_exchange], rabbit_rig:exchanges()),
-    rabbit_rig:start_host(options(MaxAge, maps:merge(Exchanges#{connection => Connection}, More))).
+    Rabbit = options(MaxAge, maps:merge(Exchanges#{connection => Connection}, More)),
+    rig:start_host(#{mod_event_pusher => Spool#{rabbit => Rabbit}}).
 
 options(MaxAge, Options) ->
-    Options#{retry => #{max_age_ms => MaxAge}, queue => #{drain_timeout_ms => 0}}.
+    Queue = #{queue => #{drain_timeout_ms => 0}},
+    maps:merge(Options, case MaxAge of
+                            none -> Queue;
+                            _ -> Queue#{retry => #{max_age_ms => MaxAge}}
+                        end).
+
+spool(Config) ->
+    Dir = filename:join(?config(priv_dir, Config), "spool"),
+    #{spool => #{dir => unicode:characters_to_binary(Dir), max_bytes => 1 bsl 26, sync => 1}}.
 
 url(Port) ->
     <<"http://127.0.0.1:", (integer_to_binary(Port))/binary>>.

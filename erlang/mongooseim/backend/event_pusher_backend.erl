@@ -117,9 +117,10 @@ probe(Module, HostType, Opts) ->
 own_complaints(Pool, Opts) ->
     maps:get(complaints, Pool, []) ++ event_pusher_spool_options:complaints(Opts).
 
-settings(#{settings := Settings, log := Log}, Opts) ->
+settings(#{labels := #{pool_type := PoolType}, settings := Settings, log := Log}, Opts) ->
     Defaults = #{retry_max_ms => ?RETRY_MAX_MS},
-    Shared = [event_pusher_queue_options:values(Opts), event_pusher_retry_options:settings(Opts),
+    Shared = [event_pusher_queue_options:values(Opts),
+              event_pusher_retry_options:settings(PoolType, Opts),
               event_pusher_spool_options:settings(Opts, Log)],
     lists:foldl(fun(More, All) -> maps:merge(All, More) end, Defaults, Shared ++ [Settings]).
 
