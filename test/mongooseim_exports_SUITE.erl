@@ -16,7 +16,7 @@
 
 -define(VERSIONS, ["6.5.0", "6.6.0", "6.7.0", "6.8.0"]).
 %% Of dependencies of the server that are not in the list, with functions that they all have.
--define(LIBRARIES, [{crypto, hash, 2}, {jiffy, encode, 1}, {jiffy, decode, 2}]).
+-define(LIBRARIES, [{crypto, hash, 2}, {crypto, strong_rand_bytes, 1}, {jiffy, encode, 1}, {jiffy, decode, 2}]).
 
 all() ->
     [Case || {Case, 1} <- ?MODULE:module_info(exports), Case =/= module_info].

@@ -5,7 +5,7 @@
 -export([spool_orphans/2, spool_room/1]).
 %% For operators
 -export([status/0, status/1, pools/0, pause/1, resume/1, retry_now/1, drain/1, drain/2, drop/2]).
--export_type([name/0, settings/0, backend/0, sns/0, http/0, rabbit/0, tls/0, spool/0]).
+-export_type([name/0, settings/0, backend/0, sns/0, http/0, http_credentials/0, rabbit/0, tls/0, spool/0]).
 -export_type([message/0, json/0, attribute/0]).
 -export_type([stats/0, report/0, report_to/0]).
 -export_type([counts/0, levels/0, status/0, connection/0, recent/0, change/0, spool_levels/0]).
@@ -70,7 +70,18 @@ the same for all pools with one directory. What is older than max_age_ms when it
     tls := tls() | none,
     http2 := boolean(),
     connect_timeout_ms := pos_integer(),
-    request_timeout_ms := non_neg_integer()
+    request_timeout_ms := non_neg_integer(),
+    credentials => http_credentials()
+}.
+
+-doc "What shows the receiver who posts. It is added at each attempt, and never on disk.".
+-type http_credentials() :: #{
+    %% Of Standard Webhooks, to sign with each of them.
+    signing_secrets => [binary()],
+    headers => [{Name :: binary(), Value :: binary()}],
+    basic_auth => #{username := binary(), password := binary()},
+    %% Read again about once a second.
+    bearer_token_file => binary()
 }.
 
 -type rabbit() :: #{

@@ -147,7 +147,8 @@ a_refused_configuration_is_told_without_secrets(Config) ->
     Toml = [?GENERAL, string:replace(?SNS, "secret_access_key = \"hidden\"",
                                      "secret_access_key = 8008\npool_size = -5"),
             ?RABBIT, "name = 7\n[modules.mod_event_pusher.rabbit.connection]\n"
-            "password = [\"hidden\"]\nhots = \"h\"\n"
+            "password = [\"hidden\"]\nhots = \"h\"\n", ?HTTP, "signing_secrets = [\"hidden\", 8008]\n"
+            "headers = {Authorization = 8008}\nbasic_auth = {username = \"hidden\"}\n"
             "[outgoing_pools.http.hooks.connection]\nhost = \"\"\n"],
     {3, Rows, Output} = check(Toml, Config),
     {_, "FAILED", [_File | Errors]} = row("configuration", Rows),
@@ -157,6 +158,9 @@ a_refused_configuration_is_told_without_secrets(Config) ->
                          {"modules.mod_event_pusher.sns.secret_access_key", "got ***"},
                          {"modules.mod_event_pusher.rabbit.chat_msg_exchange.name", "got 7"},
                          {"modules.mod_event_pusher.rabbit.connection", "hots"},
+                         {"modules.mod_event_pusher.http.handlers.signing_secrets", "got ***"},
+                         {"modules.mod_event_pusher.http.handlers.headers.Authorization", "got ***"},
+                         {"modules.mod_event_pusher.http.handlers.basic_auth", "missing: password"},
                          {"outgoing_pools.http.hooks.connection.host", "got []"}]],
     [?assertEqual(nomatch, string:find(Output, Secret)) || Secret <- ["8008", "hidden", "AKIA"]],
     [?assertMatch({_, "WARNING", ["not looked at" ++ _]}, row(Name, Rows))
@@ -173,7 +177,8 @@ options_are_complained_about_as_at_a_start(Config) ->
     Sns = string:replace(?SNS, "region = \"eu-west-1\"",
                          "region = \"eu west\"\npool_size = 20000\nplugin_module = \"lists\"\n"
                          "pm_messages_topic = \"pm\""),
-    Toml = [?GENERAL, Sns, ?HTTP, "callback_module = \"lists\"\n", ?RABBIT,
+    Toml = [?GENERAL, Sns, ?HTTP, "callback_module = \"lists\"\nsigning_secrets = [\"hidden\"]\n"
+            "headers = {\"X-Key\" = \"hidden\\n\"}\n", ?RABBIT,
             "[modules.mod_event_pusher.rabbit.connection]\npassword = \"hidden\"\n"
             "tls.versions = [\"tlsv1\"]\n"
             "[modules.mod_event_pusher.push]\nplugin_module = \"lists\"\niqdisc.type = \"queues\"\n"
@@ -183,6 +188,8 @@ options_are_complained_about_as_at_a_start(Config) ->
     ?assertMatch(["localhost, http: callback_module: must be a module with should_make_req/6, "
                   "prepare_headers/7, prepare_body/7, got lists, which lacks" ++ _,
                   "localhost, http: host: must be an http or https URL" ++ _,
+                  "localhost, http: headers.x-key: must be text without control characters, got other characters",
+                  "localhost, http: signing_secrets: must be 1 to 10 different texts" ++ _,
                   "localhost, push: iqdisc.workers: must be given with iqdisc.type \"queues\"" ++ _,
                   "localhost, push: plugin_module: must be a module with one of may_publish/2" ++ _,
                   "localhost, rabbit: tls.versions: must be " ++ _,

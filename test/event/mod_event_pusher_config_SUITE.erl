@@ -14,6 +14,7 @@
          two_equal_http_handlers_are_an_error/1,
          one_leading_slash_of_a_path_is_dropped/1,
          handlers_may_say_how_they_retry/1, handlers_may_choose_the_version_of_http/1,
+         handlers_may_have_what_shows_who_posts/1,
          absent_exchanges_of_rabbit_stay_absent/1,
          rabbit_may_have_its_own_connection/1,
          texts_beyond_ascii_arrive_as_they_were_written/1,
@@ -136,6 +137,29 @@ handlers_may_choose_the_version_of_http(Config) ->
                                Text, "\""], Config))
      || {Text, Version} <- [{"auto", auto}, {"1.1", '1.1'}]].
 
+%% Confirms it in all spellings, with headers of any names, and that secrets of the wrong shape are not
+%% shown.
+handlers_may_have_what_shows_who_posts(Config) ->
+    Tables = ["[[modules.mod_event_pusher.http.handlers]]\n"
+              "signing_secrets = [\"whsec_b25l\", \"whsec_dHdv\"]\nbearer_token_file = \"/run/token\"\n"
+              "[modules.mod_event_pusher.http.handlers.headers]\nX-Api-Key = \"a key\"\n\"", <<"ü.b"/utf8>>,
+              "\" = \"\"\n[modules.mod_event_pusher.http.handlers.basic_auth]\n"
+              "username = \"u\"\npassword = \"p\""],
+    Lines = ["signing_secrets = [\"whsec_b25l\", \"whsec_dHdv\"]", "bearer_token_file = \"/run/token\"",
+             ["headers = {X-Api-Key = \"a key\", \"", <<"ü.b"/utf8>>, "\" = \"\"}"],
+             "basic_auth = {username = \"u\", password = \"p\"}"],
+    Inline = ["[modules.mod_event_pusher.http]\nhandlers = [{", lists:join(", ", Lines), "}]"],
+    Old = ["[modules.mod_event_pusher.backend.http]\n", lists:join("\n", Lines)],
+    [?assertMatch(#{handlers := [#{signing_secrets := [<<"whsec_b25l">>, <<"whsec_dHdv">>],
+                                   headers := #{'X-Api-Key' := <<"a key">>, 'ü.b' := <<>>},
+                                   basic_auth := #{username := <<"u">>, password := <<"p">>},
+                                   bearer_token_file := <<"/run/token">>}]},
+                  module_opts(mod_event_pusher_http, Toml, Config)) || Toml <- [Tables, Inline, Old]],
+    [#{toml_path := <<"modules.mod_event_pusher.http.handlers.basic_auth">>} = Error] =
+        errors("[modules.mod_event_pusher.http]\nhandlers = [{basic_auth = {password = \"pl4nted\"}}]",
+               Config),
+    ?assertEqual(nomatch, binary:match(iolist_to_binary(io_lib:format("~p", [Error])), <<"pl4nted">>)).
+
 %% Confirms that handlers are compared after processing.
 two_equal_http_handlers_are_an_error(Config) ->
     Toml = "[modules.mod_event_pusher.http]\nhandlers = [{path = \"/a\"}, {path = \"a\"}]",
@@ -199,6 +223,11 @@ each_bad_value_of_http_and_rabbit_is_named(Config) ->
            {"http", "handlers = [{http_version = \"2\"}]"},
            {"http", "handlers = [{http_version = 1.1}]"},
            {"http", "handlers = [{callback_module = \"no_such_module\"}]"},
+           {"http", "handlers = [{signing_secrets = \"whsec_b25l\"}]"},
+           {"http", "handlers = [{headers = {a = 1}}]"},
+           {"http", "handlers = [{headers = [\"a\"]}]"},
+           {"http", "handlers = [{basic_auth = {username = \"u\", password = \"p\", realm = \"r\"}}]"},
+           {"http", "handlers = [{bearer_token_file = true}]"},
            {"http", "queue.max_bytes = 0"},
            {"rabbit", "connection.port = 70000"},
            {"rabbit", "connection.host = \"\""},

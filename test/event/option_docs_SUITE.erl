@@ -14,7 +14,7 @@
 
 -define(MODULES, [{<<"sns">>, mod_event_pusher_sns}, {<<"http">>, mod_event_pusher_http},
                   {<<"rabbit">>, mod_event_pusher_rabbit}, {<<"push">>, mod_event_pusher_push}]).
--define(PAGES, ["sns.md", "http.md", "rabbit.md", "push.md", "queue.md", "retry.md",
+-define(PAGES, ["sns.md", "http.md", "webhooks.md", "rabbit.md", "push.md", "queue.md", "retry.md",
                 "spool.md"]).
 
 %% The words behind modules.mod_event_pusher, as in [<<"sns">>, <<"queue">>, <<"max_events">>].
@@ -29,7 +29,8 @@ all() ->
 suite() ->
     [{timetrap, {minutes, 1}}].
 
-%% Confirms it for all that config_spec/0 of a backend accepts. What TLS accepts is in tls.md.
+%% Confirms it for all that config_spec/0 of a backend accepts. What TLS accepts is in tls.md, and a section
+%% with keys of any names is one option.
 every_option_is_documented(_Config) ->
     Documented = [Pattern || #{patterns := Patterns} <- entries(), Pattern <- Patterns],
     ?assertEqual([], [line("no page has ~s", [name(Path)])
@@ -87,6 +88,8 @@ accepted(Path, #section{items = Items, defaults = Defaults}) ->
 
 item(Path, #list{items = #section{} = Section}, Default) ->
     [{Path, section, Default} | accepted(Path, Section)];
+item(Path, #section{items = #{default := _}}, Default) ->
+    [{Path, option, Default}];
 item(Path, #section{} = Section, Default) ->
     case lists:last(Path) of
         <<"tls">> -> [{Path, option, Default}];

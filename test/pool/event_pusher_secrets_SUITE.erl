@@ -27,6 +27,11 @@
 -define(TOKEN, "token-" ?MARK "-5f2c9e1a7b").
 -define(USER, "user-" ?MARK).
 -define(HEADER, "Bearer header-" ?MARK).
+-define(FIXED, "fixed-header-" ?MARK).
+-define(LOGIN, "login-" ?MARK).
+-define(FILE_TOKEN, "token-of-a-file-" ?MARK).
+%% Base64, with the mark in its text.
+-define(SIGNING_SECRET, "whsec_pLaNtEd7pLaNtEd7pLaNtEd7pLaNtEd7").
 -define(TEXT, "text-of-a-user-" ?MARK).
 
 all() ->
@@ -57,6 +62,8 @@ nothing_that_shows_terms_shows_a_secret_or_a_text(Config) ->
     send(20),
     _ = rig:await_stats({sns, ?HT}, fun(#{exhausted := Exhausted}) -> Exhausted > 0 end),
     _ = rig:await_stats({http, ?HT, 1}, fun(#{delivered := Delivered}) -> Delivered > 0 end),
+    _ = rig:await_stats({http, ?HT, 2}, fun(#{delivered := Delivered}) -> Delivered > 0 end),
+    ?assertEqual([<<?HEADER>>, <<"Bearer ", ?FILE_TOKEN>>], bearers(Config)),
     [?assertEqual({Place, []}, {Place, shows(Term)}) || {Place, Term} <- places()],
     ok = http_service:answer(?config(service, Config), 403),
     [push_rig:kill(Owner) || Owner <- event_pusher_sup:owners(names())],
@@ -98,7 +105,14 @@ start(Config, Timeout) ->
              opts => #{workers => 2, strategy => best_worker, call_timeout => 5000},
              conn_opts => #{host => Host, path_prefix => <<"/hooks">>, request_timeout => Timeout}},
     Handler = #{pool_name => hooks, path => <<"v1/", ?TOKEN, "?key=", ?TOKEN>>,
-                callback_module => ?MODULE, retry_count => 1},
+                callback_module => ?MODULE, retry_count => 1,
+                signing_secrets => [<<?SIGNING_SECRET>>], headers => #{'x-api-key' => <<?FIXED>>},
+                basic_auth => #{username => <<"u">>, password => <<?LOGIN>>}},
+    Token = filename:join(?config(priv_dir, Config), "token"),
+    ok = file:write_file(Token, <<?FILE_TOKEN>>),
+    WithToken = #{pool_name => hooks, path => <<"v2/", ?TOKEN>>, retry_count => 1,
+                  callback_module => mod_event_pusher_http_defaults,
+                  bearer_token_file => unicode:characters_to_binary(Token)},
     Service = #{endpoint => Url, region => <<"eu-west-1">>, account_id => <<"123456789012">>,
                 access_key_id => <<?KEY_ID>>, secret_access_key => <<?SECRET>>},
     Connection = #{host => "127.0.0.1", port => rig:free_port(), username => <<"guest">>,
@@ -107,10 +121,15 @@ start(Config, Timeout) ->
     {module, _} = code:ensure_loaded(mod_event_pusher_push),
     rig:start_host(#{mod_event_pusher =>
                          #{sns => sns_rig:opts(Service, #{publish_retry_count => 1}),
-                           http => #{handlers => [Handler]},
+                           http => #{handlers => [Handler, WithToken]},
                            rabbit => (rabbit_rig:exchanges())#{connection => Connection},
                            push => push_rig:opts(#{})}},
                    #{outgoing_pools => [Pool]}).
+
+%% What arrived to show who posts, each once.
+bearers(Config) ->
+    lists:usort([Bearer || #{headers := Headers} <- http_service:flush(?config(service, Config)),
+                           {<<"authorization">>, <<"Bearer ", _/binary>> = Bearer} <- Headers]).
 
 send(Count) ->
     [_ = host:send_message(?ALICE, ?BOB, rig:message(<<"chat">>, <<?TEXT>>))
@@ -149,7 +168,7 @@ supervisors() ->
     [whereis(event_pusher_sup) | [PoolSup || {_, PoolSup, _, _} <- Pools]].
 
 names() ->
-    [{sns, ?HT}, {http, ?HT, 1}, {rabbit, ?HT}].
+    [{sns, ?HT}, {http, ?HT, 1}, {http, ?HT, 2}, {rabbit, ?HT}].
 
 %% The texts with the mark in a term: binaries and lists, at any depth. What is in a fun is not shown
 %% by anything that prints it.
@@ -209,8 +228,14 @@ what_waits_in_the_library_is_in_no_crash_dump(Config) ->
 
 start_dumped(Url, Secret) ->
     ok = rig:start_application(),
-    Backend = {sns, (pool_rig:sns(Url))#{secret_access_key := Secret}},
-    event_pusher:start_pool({sns, ?HT}, pool_rig:settings(Backend), {?MODULE, ignore, []}).
+    Sns = {sns, (pool_rig:sns(Url))#{secret_access_key := Secret}},
+    Credentials = #{headers => [{<<"x-api-key">>, Secret}],
+                    signing_secrets => [<<"whsec_", Secret/binary>>],
+                    basic_auth => #{username => <<"u">>, password => Secret}},
+    Http = {http, (pool_rig:http(Url))#{credentials => Credentials}},
+    [ok = event_pusher:start_pool(Name, pool_rig:settings(Backend), {?MODULE, ignore, []})
+     || {Name, Backend} <- [{{sns, ?HT}, Sns}, {{http, ?HT, 1}, Http}]],
+    ok.
 
 %% In a process that is gone afterwards, as a session may be.
 hand_over(Count, Text) ->

@@ -29,6 +29,7 @@ main() ->
     Cases = [{"hook", fun() -> hook_cost(Receiver, Info) end},
              {"sns", fun() -> sns_throughput(Receiver) end},
              {"http", fun() -> http_throughput(Receiver) end},
+             {"signed", fun() -> signed_throughput(Receiver) end},
              {"rabbit", fun() -> rabbit_throughput(Info) end},
              {"spool", fun() -> spool(Receiver) end},
              {"memory", fun memory/0},
@@ -157,6 +158,19 @@ http_throughput(Receiver) ->
     Start = fun(Workers) -> fun() -> start_http(maps:get(url, Receiver), Workers, #{}) end end,
     [compare(Workers, [fun() -> bare_rate(plain, Receiver, form_body(), Workers) end,
                        fun() -> rate(?EVENTS, {http, ?HT, 1}, Start(Workers)) end])
+     || Workers <- [1, 10, 100]].
+
+%% With two secrets, as while one is changed.
+signed_throughput(Receiver) ->
+    say("~nHTTP over TLS, signed: likewise, compared with requests that are not~n"
+        "  ~-9s ~9s ~9s ~7s", ["workers", plain, signed, ratio]),
+    Secrets = [<<"whsec_", (base64:encode(crypto:strong_rand_bytes(32)))/binary>> || _ <- [1, 2]],
+    Rate = fun(Workers, Handler) ->
+        rate(?EVENTS, {http, ?HT, 1},
+             fun() -> start_http(maps:get(url, Receiver), Workers, #{}, Handler) end)
+    end,
+    [compare(Workers, [fun() -> Rate(Workers, #{}) end,
+                       fun() -> Rate(Workers, #{signing_secrets => Secrets}) end])
      || Workers <- [1, 10, 100]].
 
 %% The first column is what ten workers of the server's own pool do.
@@ -383,11 +397,14 @@ start_spooled(Url, More) ->
     rig:start_host(#{mod_event_pusher => #{sns => sns_opts(Url, 100, More), spool => Spool}}).
 
 start_http(Url, Workers, ConnOpts) ->
+    start_http(Url, Workers, ConnOpts, #{}).
+
+start_http(Url, Workers, ConnOpts, More) ->
     Pool = #{type => http, scope => global, tag => http_pool, opts => #{workers => Workers},
              conn_opts => maps:merge(#{host => Url, path_prefix => <<"/">>,
                                        request_timeout => 10000}, ConnOpts)},
-    Handler = #{pool_name => http_pool, path => <<>>,
-                callback_module => mod_event_pusher_http_defaults},
+    Handler = More#{pool_name => http_pool, path => <<>>,
+                    callback_module => mod_event_pusher_http_defaults},
     rig:start_host(#{mod_event_pusher => #{http => #{handlers => [Handler],
                                                      queue => #{drain_timeout_ms => 0}}}},
                    #{outgoing_pools => [Pool]}).

@@ -45,11 +45,12 @@ shown(Value, Error) ->
         false -> io_lib:format("~0tp", [Value])
     end.
 
-%% By the name of the option, or by what a URL can have before its host.
+%% By the name of the option, as a header of a handler, or by what a URL can have before its host.
 -spec is_secret(term(), map()) -> boolean().
 is_secret(Value, Error) ->
     Path = text(maps:get(toml_path, Error, "")),
     matches(lists:last(["" | string:lexemes(Path, ".")]), "pass|secret|key|token|cookie|credential")
+        orelse matches(Path, "\\.http\\.(handlers\\.)?headers")
         orelse (is_binary(Value) andalso matches(Value, "://.*@")).
 
 matches(Text, Pattern) ->

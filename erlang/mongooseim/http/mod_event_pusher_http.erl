@@ -38,6 +38,9 @@
                        Message :: binary(), Sender :: jid:luser(), Receiver :: jid:luser(),
                        opts()) -> binary().
 
+%% What is known of a handler at each event: no secrets.
+-type context() :: #{opts := map(), is_signed := boolean()}.
+
 %% A handler with the pool that delivers for it.
 -type handler() :: #{name := event_pusher:name(), labels := event_pusher_backend:labels(),
                      opts := map()}.
@@ -89,14 +92,14 @@ old_config_spec() ->
 handler_spec() ->
     Path = #option{type = binary, process = fun ?MODULE:fix_path/1},
     Number = #option{type = integer, validate = non_negative},
-    #section{items = #{<<"pool_name">> => #option{type = atom, validate = pool_name},
-                       <<"path">> => Path,
-                       <<"callback_module">> => #option{type = atom, validate = module},
-                       <<"http_version">> => #option{type = atom,
-                                                     validate = {enum, [auto, '1.1']}},
-                       <<"retry_count">> => Number,
-                       <<"retry_time_ms">> => Number,
-                       <<"circuit_breaker_failures">> => Number},
+    Items = #{<<"pool_name">> => #option{type = atom, validate = pool_name},
+              <<"path">> => Path,
+              <<"callback_module">> => #option{type = atom, validate = module},
+              <<"http_version">> => #option{type = atom, validate = {enum, [auto, '1.1']}},
+              <<"retry_count">> => Number,
+              <<"retry_time_ms">> => Number,
+              <<"circuit_breaker_failures">> => Number},
+    #section{items = maps:merge(Items, event_pusher_http_credentials:spec()),
              defaults = #{<<"pool_name">> => http_pool,
                           <<"path">> => <<>>,
                           <<"callback_module">> => mod_event_pusher_http_defaults}}.
@@ -136,11 +139,11 @@ instrumentation(HostType) ->
 push_event(HookAcc, Params, Extra) ->
     event_pusher_backend:push_event(?MODULE, HookAcc, Params, Extra).
 
-%% The context is the options of a handler.
--spec message(mod_event_pusher:event(), mod_event_pusher:push_event_acc(), Handler :: map()) ->
+-spec message(mod_event_pusher:event(), mod_event_pusher:push_event_acc(), context()) ->
     event_pusher:message() | skip.
 message(#chat_event{direction = Dir, from = From, to = To, packet = Packet},
-        #{acc := Acc} = HookAcc, #{callback_module := Module, path := Path} = Handler) ->
+        #{acc := Acc} = HookAcc, #{opts := Handler} = Context) ->
+    #{callback_module := Module, path := Path} = Handler,
     Opts = Handler#{metadata => maps:get(metadata, HookAcc, #{})},
     case Module:should_make_req(Acc, Dir, Packet, From, To, Opts) of
         true ->
@@ -148,12 +151,19 @@ message(#chat_event{direction = Dir, from = From, to = To, packet = Packet},
                     jid:luser(From), jid:luser(To), Opts],
             Body = body(apply(Module, prepare_body, Args)),
             Headers = headers(apply(Module, prepare_headers, Args)),
-            #{destination => Path, body => Body, attributes => Headers};
+            #{destination => Path, body => Body, attributes => with_id(Headers, Context)};
         _ ->
             skip
     end;
-message(_Event, _HookAcc, _Handler) ->
+message(_Event, _HookAcc, _Context) ->
     skip.
+
+%% It is the same in each attempt, also after a restart. One that a callback gives comes first, and counts.
+-spec with_id([event_pusher:attribute()], context()) -> [event_pusher:attribute()].
+with_id(Headers, #{is_signed := true}) ->
+    Headers ++ [{<<"webhook-id">>, {binary, event_pusher_http_id:new()}}];
+with_id(Headers, #{is_signed := false}) ->
+    Headers.
 
 -spec text(binary() | none) -> binary().
 text(none) -> <<>>;
@@ -208,13 +218,14 @@ pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Handlers) ->
     #{path_prefix := Prefix, request_timeout := Timeout} = ConnOpts,
     #{path := Path, callback_module := Callbacks} = Handler,
     Tls = event_pusher_tls:options(is_https(Host), ConnOpts),
-    Backend = #{host => event_pusher_config:text(Host),
-                path_prefix => Prefix,
-                path => Path,
-                tls => Tls,
-                http2 => maps:get(http_version, Handler, auto) =:= auto,
-                connect_timeout_ms => ?CONNECT_TIMEOUT_MS,
-                request_timeout_ms => Timeout},
+    Credentials = event_pusher_http_credentials:settings(Handler),
+    Backend = Credentials#{host => event_pusher_config:text(Host),
+                           path_prefix => Prefix,
+                           path => Path,
+                           tls => Tls,
+                           http2 => maps:get(http_version, Handler, auto) =:= auto,
+                           connect_timeout_ms => ?CONNECT_TIMEOUT_MS,
+                           request_timeout_ms => Timeout},
     Settings = #{pool_size => Workers,
                  limit => event_pusher_outgoing:limit_name(Pool),
                  retry_count => maps:get(retry_count, Handler, ?RETRY_COUNT),
@@ -230,7 +241,8 @@ pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Handlers) ->
       complaints => event_pusher_callbacks:complaints(callback_module, Callbacks,
                                                       {all, ?CALLBACKS}),
       fields => Fields, report_to => {?MODULE, report, [Fields, Siblings]},
-      context => Handler}.
+      context => #{opts => event_pusher_http_credentials:without(Handler),
+                   is_signed => event_pusher_http_credentials:is_signed(Handler)}}.
 
 %% Not by the number of the handler, which may move, and not by its URL, which may hold secrets: with
 %% another receiver, it is another log.

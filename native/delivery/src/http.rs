@@ -3,13 +3,20 @@
 //! The status of the answer decides, whatever its body is: receivers are anybody's, and agree on
 //! nothing else. For the same reason there are no batches, which each receiver would have to know.
 //!
+//! What shows who posts, as a signature, is added at each attempt: it may change between two, and none
+//! of it is to be on disk.
+//!
 //! Redirects were turned down: most of them turn a `POST` into a `GET`, and the others would send
 //! events to an address that no operator has chosen. They are told as what has to be mended.
 
+mod credentials;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod settings;
+mod signing;
+mod token;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -24,7 +31,10 @@ use event_pusher_tls::Validity;
 use crate::client::{HttpClient, Verdict, may_be_away, retry_after, verdict};
 use crate::fate::Failure;
 use crate::message::{Accepted, Attribute};
+use crate::origin::Origin;
 use crate::probe::Finding;
+use credentials::Credentials;
+pub use credentials::{BasicAuth, HttpCredentials};
 pub use settings::HttpOptions;
 pub(crate) use settings::HttpSettings;
 
@@ -32,6 +42,8 @@ pub(crate) use settings::HttpSettings;
 #[derive(Debug)]
 pub struct HttpBackend {
     client: HttpClient,
+    credentials: Arc<Credentials>,
+    origin: Origin,
 }
 
 // === impl HttpBackend ===
@@ -39,7 +51,8 @@ pub struct HttpBackend {
 impl HttpBackend {
     /// A backend that posts to the URL of the settings.
     pub(crate) fn new(settings: HttpSettings) -> Self {
-        Self { client: HttpClient::new(&settings.url, &settings.client) }
+        let client = HttpClient::new(&settings.url, &settings.client);
+        Self { client, credentials: settings.credentials, origin: Origin::random() }
     }
 
     /// Makes a connection, over TLS if it has to be, and sends no request through it.
@@ -52,7 +65,9 @@ impl HttpBackend {
 
     async fn post(&self, accepted: &Accepted) -> Result<(), Failure> {
         let body = Bytes::clone(&accepted.message.body);
-        let headers = headers(&accepted.message.attributes)?;
+        let mut headers = headers(&accepted.message.attributes)?;
+        let (id, now) = (|| self.origin.id(accepted), SystemTime::now());
+        self.credentials.complete(&mut headers, id, &body, now).await?;
         let answer = self.client.post(headers, body).await?;
         result(answer.status, &answer.headers)
     }

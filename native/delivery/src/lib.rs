@@ -27,7 +27,9 @@
 //! use std::thread;
 //! use std::time::Duration;
 //!
-//! use event_pusher_delivery::{BackendOptions, HttpOptions, Message, OnFull, PoolOptions};
+//! use event_pusher_delivery::{
+//!     BackendOptions, HttpCredentials, HttpOptions, Message, OnFull, PoolOptions,
+//! };
 //! use tokio::runtime::Runtime;
 //!
 //! // A receiver that takes what comes first.
@@ -49,6 +51,7 @@
 //!     http2: false,
 //!     connect_timeout_ms: 5000,
 //!     request_timeout_ms: 5000,
+//!     credentials: HttpCredentials::default(),
 //! });
 //! let options = PoolOptions {
 //!     pool_size: 2,
@@ -116,7 +119,7 @@ mod times;
 
 pub use crate::connection::{ConnectionState, ConnectionStatus, StatusCell};
 pub use crate::disk::{Orphan, Room, SpoolOptions, orphans, room};
-pub use crate::http::HttpOptions;
+pub use crate::http::{BasicAuth, HttpCredentials, HttpOptions};
 pub use crate::rabbit::{Declare, Exchange, RabbitOptions};
 pub use crate::sns::SnsOptions;
 pub use backend::{Backend, BatchLimits};

@@ -226,6 +226,7 @@ impl CheckedPool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::HttpCredentials;
 
     fn complaints(backend: BackendOptions) -> Vec<String> {
         let options = PoolOptions {
@@ -257,6 +258,7 @@ mod tests {
             http2: false,
             connect_timeout_ms: 1,
             request_timeout_ms: 0,
+            credentials: HttpCredentials::default(),
         };
         assert_eq!(
             complaints(BackendOptions::Http(http)),

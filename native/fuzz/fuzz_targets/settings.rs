@@ -5,8 +5,8 @@
 use std::str::Lines;
 
 use event_pusher_delivery::{
-    BackendOptions, Declare, Exchange, HttpOptions, InvalidSettings, OnFull, PoolOptions,
-    RabbitOptions, SnsOptions, TlsOptions, VerifyMode,
+    BackendOptions, BasicAuth, Declare, Exchange, HttpCredentials, HttpOptions, InvalidSettings,
+    OnFull, PoolOptions, RabbitOptions, SnsOptions, TlsOptions, VerifyMode,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -77,6 +77,7 @@ fn backend(which: u64, number: u64, lines: &mut Lines<'_>) -> BackendOptions {
             http2: true,
             connect_timeout_ms: number,
             request_timeout_ms: number,
+            credentials: credentials(lines),
         }),
         _ => BackendOptions::Rabbit(RabbitOptions {
             host: with_user(number, next(lines)),
@@ -104,6 +105,23 @@ fn with_user(number: u64, host: String) -> String {
     match host.split_once("://") {
         Some((scheme, rest)) if number % 2 == 1 => format!("{scheme}://user:{PLANTED}@{rest}"),
         _ => host,
+    }
+}
+
+/// Of each kind, good or not. There is no file with a token.
+fn credentials(lines: &mut Lines<'_>) -> HttpCredentials {
+    let secret = |text: String| format!("{PLANTED}{text}").as_str().into();
+    HttpCredentials {
+        signing_secrets: Some(vec![
+            format!("whsec_{}", next(lines)).as_str().into(),
+            secret(next(lines)),
+        ]),
+        headers: vec![(next(lines), secret(next(lines)))],
+        basic_auth: Some(BasicAuth {
+            username: secret(next(lines)),
+            password: secret(next(lines)),
+        }),
+        bearer_token_file: None,
     }
 }
 

@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod complaints;
+mod file;
 mod secret;
 
 pub use complaints::InvalidSettings;
+pub use file::whole_file;
 pub use secret::{Secret, path_without_secrets, without_secrets};

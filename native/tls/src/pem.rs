@@ -1,36 +1,20 @@
 //! PEM files that options name. A complaint has the name of the file, never its content.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use event_pusher_settings::InvalidSettings;
+use event_pusher_settings::{InvalidSettings, whole_file};
 
 /// The longest file that is read. Those of the authorities of a system have less than a twentieth.
 const LIMIT: u64 = 8 * 1024 * 1024;
 
 /// A whole file.
 pub(super) fn read(field: &str, path: &Path) -> Result<Vec<u8>, InvalidSettings> {
-    whole(path).map_err(|error| {
+    whole_file(path, LIMIT).map_err(|error| {
         InvalidSettings::one(field, "a readable file", format_args!("{path:?}: {error}"))
     })
-}
-
-/// Not of a pipe or a device, which may never come to an end.
-fn whole(path: &Path) -> io::Result<Vec<u8>> {
-    let about = fs::metadata(path)?;
-    if !about.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut content = Vec::new();
-    File::open(path)?.take(LIMIT + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > LIMIT {
-        return Err(io::Error::other(format!("longer than {LIMIT} bytes")));
-    }
-    Ok(content)
 }
 
 /// All certificates in a file, of which there is at least one.

@@ -1,12 +1,14 @@
 //! Checked settings of the HTTP backend.
 
 use std::fmt;
+use std::sync::Arc;
 
 use event_pusher_settings::{InvalidSettings, path_without_secrets};
 use event_pusher_tls::TlsOptions;
 use serde::Deserialize;
 use url::{Position, Url};
 
+use super::credentials::{Credentials, HttpCredentials};
 use crate::client::{ClientOptions, ClientSettings, can_be_posted_to};
 
 /// Where to post, before it is checked.
@@ -28,6 +30,9 @@ pub struct HttpOptions {
     pub connect_timeout_ms: u64,
     /// How long a request may take.
     pub request_timeout_ms: u64,
+    /// What shows the receiver who posts.
+    #[serde(default)]
+    pub credentials: HttpCredentials,
 }
 
 /// Where to post.
@@ -35,6 +40,7 @@ pub struct HttpOptions {
 pub struct HttpSettings {
     pub(super) url: Url,
     pub(super) client: ClientSettings,
+    pub(super) credentials: Arc<Credentials>,
 }
 
 // === impl HttpOptions ===
@@ -56,8 +62,14 @@ impl HttpOptions {
             http2: self.http2,
         };
         let client = complaints.keep(client.check());
-        let (Some(url), Some(client)) = (url, client) else { return Err(complaints) };
-        complaints.into_result(HttpSettings { url, client })
+        let credentials = complaints.keep(self.credentials.check());
+        match (url, client, credentials) {
+            (Some(url), Some(client), Some(credentials)) => {
+                let credentials = Arc::new(credentials);
+                complaints.into_result(HttpSettings { url, client, credentials })
+            }
+            _ => Err(complaints),
+        }
     }
 }
 
@@ -139,6 +151,7 @@ mod tests {
             http2: true,
             connect_timeout_ms: 1,
             request_timeout_ms: 1,
+            credentials: HttpCredentials::default(),
         }
     }
 

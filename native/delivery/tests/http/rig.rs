@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use event_pusher_delivery::{
-    Attribute, AttributeValue, BackendOptions, HttpOptions, Message, Pool, PoolOptions,
-    Stats as PoolStats, TlsOptions,
+    Attribute, AttributeValue, BackendOptions, HttpCredentials, HttpOptions, Message, Pool,
+    PoolOptions, Stats as PoolStats, TlsOptions,
 };
 use event_pusher_receiver::{Fault, HttpConfig, HttpServer, Stats};
 use tokio::time::timeout;
@@ -21,6 +21,7 @@ pub struct Setup {
     pub request_timeout: Duration,
     pub tls: Option<TlsOptions>,
     pub http2: bool,
+    pub credentials: HttpCredentials,
 }
 
 /// What became of the messages, in counts, and how many requests it took.
@@ -43,6 +44,7 @@ impl Default for Setup {
             request_timeout: Duration::from_secs(20),
             tls: None,
             http2: false,
+            credentials: HttpCredentials::default(),
         }
     }
 }
@@ -70,6 +72,7 @@ pub fn pool_to(url: &str, setup: Setup) -> Pool {
         http2: setup.http2,
         connect_timeout_ms: CONNECT_TIMEOUT_MS,
         request_timeout_ms: millis(setup.request_timeout),
+        credentials: setup.credentials,
     };
     start(PoolOptions {
         limit: setup.limit.map(String::from),

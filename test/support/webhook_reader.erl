@@ -1,0 +1,20 @@
+-module(webhook_reader).
+-moduledoc "Reads requests as receivers of webhooks do: a Python port with the libraries that these have.".
+
+-export([start/0, stop/1, verify/3]).
+
+-spec start() -> {ok, pid()} | {error, term()}.
+start() ->
+    receiver:start("webhook_reader.py", []).
+
+-spec stop(pid()) -> ok.
+stop(Reader) ->
+    receiver:stop(Reader).
+
+%% Whether a request that arrived was signed with the secret.
+-spec verify(pid(), Secret :: binary(), http_service:message()) -> ok | {refused, binary()}.
+verify(Reader, Secret, Request) ->
+    receiver:command(Reader, [<<"verify">>, Secret | words(Request)]).
+
+words(#{headers := Headers, body := Body}) ->
+    [base64:encode(Body) | lists:append([[Name, Value] || {Name, Value} <- Headers])].
