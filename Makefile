@@ -1,6 +1,6 @@
 # Every target installs what it misses. See README.md, or run "make help".
 
-.PHONY: help setup native build host demo test chaos crash outage hostile fuzz bench package release-test lint \
+.PHONY: help setup native build host demo test chaos crash outage hostile fuzz bench bench-release package release-test lint \
     advisories picture fmt clean
 
 help:
@@ -13,7 +13,8 @@ help:
 	@echo "make crash     kills a node 20 times; shows that what was on disk arrives: about 2 minutes"
 	@echo "make outage    all receivers dead for MINUTES=2, without a spool and with one; shows memory and disk"
 	@echo "make advisories   known holes in dependencies, for machines with a network"
-	@echo "make bench     what a hook costs its caller, what a pool delivers"
+	@echo "make bench     what a hook costs its caller, what a pool delivers; ONLY=http,hook, COMPARE=commit"
+	@echo "make bench-release MONGOOSEIM=DIR   the server's own HTTP module and ours, in a real MongooseIM"
 	@echo "make build     the application, in _build/default/lib/event_pusher"
 	@echo "make package   what operators install, in dist/"
 	@echo "make release-test MONGOOSEIM=DIR   the package in a copy of a real MongooseIM"
@@ -86,10 +87,16 @@ fuzz: setup
 advisories: setup
 	@tools/advisories
 
+# ONLY=http,hook: these cases; COMPARE=commit: that one in turn with this. See docs/benchmarks.md.
 bench: host
 	@test -e target/release/bare_amqp || echo "bench: compiling its programs takes a minute the first time"
 	cargo build --release $(quiet) --package event_pusher_receiver --package event_pusher_bench
 	@tools/bench
+
+# The server's own modules and ours, in copies of a real MongooseIM.
+bench-release: host
+	cargo build --release $(quiet) --package event_pusher_receiver
+	@tools/bench-release "$(MONGOOSEIM)"
 
 picture: host
 	@tools/picture

@@ -2,18 +2,22 @@
 //! sent by reqwest over and over, with nothing around it.
 //!
 //! `event_pusher_bench signed|plain URL CA_FILE BODY_FILE CONCURRENCY REQUESTS THREADS` prints the
-//! requests per second.
+//! requests per second, and the seconds of processors for 100 000 of them.
+//!
+//! `event_pusher_bench paced URL CA_FILE BODY_FILE PAUSE_MS REQUESTS THREADS` pauses after each answer,
+//! and prints when each request was handed to reqwest, in nanoseconds since 1970.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
     PayloadChecksumKind, SignableBody, SignableRequest, SigningParams, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4;
+use event_pusher_bench::Stopwatch;
 use reqwest::Client;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
@@ -25,21 +29,28 @@ const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, kind, url, ca_file, body_file, concurrency, requests, threads] = arguments.as_slice()
-    else {
-        return Err("usage: signed|plain URL CA_FILE BODY_FILE CONCURRENCY REQUESTS THREADS".into());
+    let [_, kind, url, ca_file, body_file, number, requests, threads] = arguments.as_slice() else {
+        return Err(
+            "usage: signed|plain|paced URL CA_FILE BODY_FILE NUMBER REQUESTS THREADS".into()
+        );
     };
-    let signed = kind == "signed";
     let client = client(&PathBuf::from(ca_file))?;
     let body = std::fs::read(body_file)?;
-    let (concurrency, requests) = (concurrency.parse()?, requests.parse()?);
+    let (number, requests) = (number.parse()?, requests.parse()?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.parse()?)
         .enable_all()
         .build()?;
-    let rate = runtime.block_on(run(client, signed, url.clone(), body, concurrency, requests))?;
-    println!("{rate:.0}");
-    Ok(())
+    let url = url.clone();
+    match kind.as_str() {
+        "paced" => {
+            runtime.block_on(paced(client, url, body, Duration::from_millis(number), requests))
+        }
+        kind => {
+            let concurrency = usize::try_from(number)?;
+            runtime.block_on(run(client, kind == "signed", url, body, concurrency, requests))
+        }
+    }
 }
 
 fn client(ca_file: &PathBuf) -> Result<Client, Failure> {
@@ -53,6 +64,22 @@ fn client(ca_file: &PathBuf) -> Result<Client, Failure> {
     Ok(Client::builder().tls_backend_preconfigured(tls).http1_only().no_proxy().build()?)
 }
 
+async fn paced(
+    client: Client,
+    url: String,
+    body: Vec<u8>,
+    pause: Duration,
+    requests: usize,
+) -> Result<(), Failure> {
+    for _ in 0..requests {
+        let sent = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        request(&client, &url, &body, Vec::new()).await?;
+        println!("{}", sent.as_nanos());
+        tokio::time::sleep(pause).await;
+    }
+    Ok(())
+}
+
 async fn run(
     client: Client,
     signed: bool,
@@ -60,9 +87,9 @@ async fn run(
     body: Vec<u8>,
     concurrency: usize,
     requests: usize,
-) -> Result<f64, Failure> {
+) -> Result<(), Failure> {
     let left = Arc::new(AtomicUsize::new(requests));
-    let begin = Instant::now();
+    let stopwatch = Stopwatch::start()?;
     let mut loops = JoinSet::new();
     for _ in 0..concurrency {
         let (client, url, body, left) = (client.clone(), url.clone(), body.clone(), left.clone());
@@ -80,7 +107,7 @@ async fn run(
     while let Some(ended) = loops.join_next().await {
         ended??;
     }
-    Ok(requests as f64 / begin.elapsed().as_secs_f64())
+    Ok(stopwatch.tell(requests)?)
 }
 
 fn sign_request(url: &str, body: &[u8]) -> Result<Vec<(String, String)>, Failure> {

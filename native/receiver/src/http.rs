@@ -2,7 +2,11 @@
 
 mod service;
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{
+    ops::Deref,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use hyper::Version;
@@ -71,6 +75,8 @@ pub struct HttpReceived {
     pub client_certificate: bool,
     /// The server name that the client asked for in the TLS handshake; an address is no name.
     pub server_name: Option<String>,
+    /// When all of it had been read, by the clock of the system.
+    pub arrived: SystemTime,
     /// How it was treated then.
     pub fault: Fault,
 }

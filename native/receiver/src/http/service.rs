@@ -1,6 +1,6 @@
 //! What the receiver of webhooks does with one request: keeps it, then answers as scripted.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -92,6 +92,7 @@ fn received(
         request,
         client_certificate: connection.client_certificate,
         server_name: connection.server_name.clone(),
+        arrived: SystemTime::now(),
         fault,
     }
 }
