@@ -126,11 +126,13 @@ are headers; for RabbitMQ, the destination is an exchange and the group the rout
     group => binary()
 }.
 
--doc "A JSON object. Integers of more than 64 bits have to be given as text, in decimal digits.".
+-doc "A JSON object. Integers of more than 64 bits have to be given as text, in decimal digits; a time in
+microseconds since 1970 becomes a text as in RFC 3339. Up to four objects may be within each other.".
 -type json() :: {json, [{Key :: binary(), binary() | number() | true | false | null
-                                          | {number, Digits :: binary()}}]}.
+                                          | {number, Digits :: binary()}
+                                          | {time, Us :: integer()} | json()}]}.
 
--type attribute() :: {Name :: binary(), {string | number | binary, binary()}}.
+-type attribute() :: {Name :: binary(), {string | number | binary, binary()} | {time, Us :: integer()}}.
 
 -doc "Totals since the start of the pool, what it holds, and the connection that it keeps. Always
 accepted = delivered + rejected + exhausted + nacked + unanswered + unroutable + expired + purged + unreadable + full +

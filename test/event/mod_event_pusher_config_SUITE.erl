@@ -14,7 +14,7 @@
          two_equal_http_handlers_are_an_error/1,
          one_leading_slash_of_a_path_is_dropped/1,
          handlers_may_say_how_they_retry/1, handlers_may_choose_the_version_of_http/1,
-         handlers_may_have_what_shows_who_posts/1,
+         handlers_may_say_what_they_post/1, handlers_may_have_what_shows_who_posts/1,
          absent_exchanges_of_rabbit_stay_absent/1,
          rabbit_may_have_its_own_connection/1,
          texts_beyond_ascii_arrive_as_they_were_written/1,
@@ -137,6 +137,14 @@ handlers_may_choose_the_version_of_http(Config) ->
                                Text, "\""], Config))
      || {Text, Version} <- [{"auto", auto}, {"1.1", '1.1'}]].
 
+%% Confirms all values, and that nothing is there by default.
+handlers_may_say_what_they_post(Config) ->
+    [?assertMatch(#{handlers := [#{format := Format, mode := Mode}]},
+                  module_opts(mod_event_pusher_http,
+                              ["[modules.mod_event_pusher.http]\nhandlers = [{format = \"",
+                               atom_to_list(Format), "\", mode = \"", atom_to_list(Mode), "\"}]"], Config))
+     || Format <- [form, json, cloudevents], Mode <- [structured, binary]].
+
 %% Confirms it in all spellings, with headers of any names, and that secrets of the wrong shape are not
 %% shown.
 handlers_may_have_what_shows_who_posts(Config) ->
@@ -223,6 +231,9 @@ each_bad_value_of_http_and_rabbit_is_named(Config) ->
            {"http", "handlers = [{http_version = \"2\"}]"},
            {"http", "handlers = [{http_version = 1.1}]"},
            {"http", "handlers = [{callback_module = \"no_such_module\"}]"},
+           {"http", "handlers = [{format = \"xml\"}]"},
+           {"http", "handlers = [{format = 1}]"},
+           {"http", "handlers = [{mode = \"batched\"}]"},
            {"http", "handlers = [{signing_secrets = \"whsec_b25l\"}]"},
            {"http", "handlers = [{headers = {a = 1}}]"},
            {"http", "handlers = [{headers = [\"a\"]}]"},

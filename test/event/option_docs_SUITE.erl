@@ -119,6 +119,9 @@ added_defaults(Config) ->
       ++ [{Path, Value} || {Path, Key} <- added_options(),
                            Value <- pool_value(Path, Key, Settings)]
       ++ [{[<<"http">>, <<"handlers">>, <<"http_version">>], {value, Version}},
+          {[<<"http">>, <<"handlers">>, <<"format">>], {value, event_pusher_http_document:format(#{})}},
+          {[<<"http">>, <<"handlers">>, <<"mode">>],
+           {value, event_pusher_http_document:format(#{format => cloudevents})}},
           {[<<"push">>, <<"iqdisc">>, <<"type">>], {value, IqDisc}},
           {[<<"sns">>, <<"partition">>], {words, <<"by the region, see below">>}}]).
 

@@ -9,6 +9,7 @@
          a_runtime_has_from_one_to_1024_threads/1,
          options_of_another_shape_are_named/1,
          json_is_built_from_every_kind_of_value/1,
+         json_may_have_objects_within_each_other_up_to_a_bound/1,
          text_that_is_not_utf8_is_accepted_and_rejected/1,
          a_full_queue_and_a_closed_pool_refuse/1,
          whether_a_pool_takes_a_message_is_asked_before_what_is_in_it/1,
@@ -149,11 +150,26 @@ json_is_built_from_every_kind_of_value(Config) ->
     Pairs = [{<<"text">>, <<"ä \"\\\n\x{1F600}"/utf8>>},
              {<<"b">>, {number, <<"-36893488147419103232">>}}, {<<"t">>, true},
              {<<"f">>, false}, {<<"n">>, null}, {<<"i">>, -42}, {<<"u">>, 18446744073709551615},
-             {<<"d">>, 1.5}],
+             {<<"d">>, 1.5}, {<<"m">>, {time, 1775000000123456}}, {<<"s">>, {time, -1000000}},
+             {<<"o">>, {json, [{<<"e">>, {json, []}}]}}],
     Sent = received_message(Pool, message({json, Pairs}), Config),
     ?assertEqual(<<"{\"text\":\"ä \\\"\\\\\\n\x{1F600}\",\"b\":-36893488147419103232,\"t\":true,"
-                   "\"f\":false,\"n\":null,\"i\":-42,\"u\":18446744073709551615,\"d\":1.5}"/utf8>>,
+                   "\"f\":false,\"n\":null,\"i\":-42,\"u\":18446744073709551615,\"d\":1.5,"
+                   "\"m\":\"2026-03-31T23:33:20.123456Z\",\"s\":\"1969-12-31T23:59:59Z\",\"o\":{\"e\":{}}}"/utf8>>,
                  Sent).
+
+%% Confirms the bound, and that what is no time is a bad argument.
+json_may_have_objects_within_each_other_up_to_a_bound(Config) ->
+    Pool = pool(Config),
+    Nested = fun(Depth) ->
+        message(lists:foldl(fun(_, Value) -> {json, [{<<"a">>, Value}]} end, 1, lists:seq(1, Depth)))
+    end,
+    ?assertEqual(<<"{\"a\":{\"a\":{\"a\":{\"a\":1}}}}">>, received_message(Pool, Nested(4), Config)),
+    Other = pool(Config),
+    [?assertError(badarg, event_pusher_nif:push(Other, Message))
+     || Message <- [Nested(5), Nested(100000), message({json, [{<<"a">>, {time, 1 bsl 62}}]}),
+                    message({json, [{<<"a">>, {time, <<"now">>}}]}),
+                    (message(<<>>))#{attributes => [{<<"a">>, {time, 1 bsl 62}}]}]].
 
 %% Confirms it for every text of a message.
 text_that_is_not_utf8_is_accepted_and_rejected(Config) ->

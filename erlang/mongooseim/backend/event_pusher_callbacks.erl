@@ -1,7 +1,8 @@
 -module(event_pusher_callbacks).
 -moduledoc "Whether a module that an option names can do what it will be called for.".
 
--export([complaints/3]).
+-export([complaints/3, has/2]).
+-export_type([callback/0]).
 
 -type callback() :: {atom(), arity()}.
 
@@ -17,8 +18,7 @@ complaints(Option, Module, Wanted) ->
     end.
 
 lacking(Option, Module, {Enough, Callbacks}) ->
-    Lacking = [Callback || {Name, Arity} = Callback <- Callbacks,
-                           not erlang:function_exported(Module, Name, Arity)],
+    Lacking = [Callback || Callback <- Callbacks, not has(Module, Callback)],
     case {Enough, Lacking} of
         {_, []} ->
             [];
@@ -31,6 +31,11 @@ lacking(Option, Module, {Enough, Callbacks}) ->
             [text("~ts: must be a module with ~ts, got ~ts, which lacks ~ts",
                   [Option, names(Callbacks), Module, names(Lacking)])]
     end.
+
+%% Whether a module has it that was loaded.
+-spec has(module(), callback()) -> boolean().
+has(Module, {Name, Arity}) ->
+    erlang:function_exported(Module, Name, Arity).
 
 names(Callbacks) ->
     lists:join(", ", [io_lib:format("~ts/~b", [Name, Arity]) || {Name, Arity} <- Callbacks]).

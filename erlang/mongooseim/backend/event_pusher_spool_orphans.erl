@@ -63,8 +63,8 @@ remedy(Folder) ->
          "stopped"]).
 
 again([<<"http">>, HostType | _Digest]) ->
-    ["With an HTTP handler of host type ", HostType, " that has the URL and the callback module of "
-     "that time"];
+    ["With an HTTP handler of host type ", HostType, " that has the URL, the callback module and the "
+     "format of that time"];
 again([Backend, HostType]) when Backend =:= <<"sns">>; Backend =:= <<"rabbit">> ->
     ["With [modules.mod_event_pusher.", Backend, "] for host type ", HostType];
 again(_Other) ->

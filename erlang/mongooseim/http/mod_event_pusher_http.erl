@@ -37,15 +37,20 @@
 -callback prepare_body(mongoose_acc:t(), in | out, Domain :: jid:lserver(),
                        Message :: binary(), Sender :: jid:luser(), Receiver :: jid:luser(),
                        opts()) -> binary().
+-doc "The same as of the arity 6, about events of all kinds. Only of documents, and in place of that.".
+-callback should_make_req(mongoose_acc:t(), mod_event_pusher:event(), opts()) -> boolean().
+
+-optional_callbacks([should_make_req/3]).
 
 %% What is known of a handler at each event: no secrets.
--type context() :: #{opts := map(), is_signed := boolean()}.
+-type context() :: #{opts := map(), format := event_pusher_http_document:format(),
+                     callbacks := event_pusher_http_callback:callbacks(),
+                     is_signed := boolean()}.
 
 %% A handler with the pool that delivers for it.
 -type handler() :: #{name := event_pusher:name(), labels := event_pusher_backend:labels(),
                      opts := map()}.
 
--define(CALLBACKS, [{should_make_req, 6}, {prepare_headers, 7}, {prepare_body, 7}]).
 -define(SENT, mod_event_pusher_http_sent).
 -define(CONNECT_TIMEOUT_MS, 5000).
 -define(RETRY_COUNT, 2).
@@ -99,7 +104,8 @@ handler_spec() ->
               <<"retry_count">> => Number,
               <<"retry_time_ms">> => Number,
               <<"circuit_breaker_failures">> => Number},
-    #section{items = maps:merge(Items, event_pusher_http_credentials:spec()),
+    More = maps:merge(event_pusher_http_document:spec(), event_pusher_http_credentials:spec()),
+    #section{items = maps:merge(Items, More),
              defaults = #{<<"pool_name">> => http_pool,
                           <<"path">> => <<>>,
                           <<"callback_module">> => mod_event_pusher_http_defaults}}.
@@ -141,46 +147,43 @@ push_event(HookAcc, Params, Extra) ->
 
 -spec message(mod_event_pusher:event(), mod_event_pusher:push_event_acc(), context()) ->
     event_pusher:message() | skip.
-message(#chat_event{direction = Dir, from = From, to = To, packet = Packet},
-        #{acc := Acc} = HookAcc, #{opts := Handler} = Context) ->
-    #{callback_module := Module, path := Path} = Handler,
+message(Event, HookAcc, #{opts := #{path := Path} = Handler} = Context) ->
     Opts = Handler#{metadata => maps:get(metadata, HookAcc, #{})},
-    case Module:should_make_req(Acc, Dir, Packet, From, To, Opts) of
-        true ->
-            Args = [Acc, Dir, jid:lserver(From), text(event_pusher_packet:body(Packet)),
-                    jid:luser(From), jid:luser(To), Opts],
-            Body = body(apply(Module, prepare_body, Args)),
-            Headers = headers(apply(Module, prepare_headers, Args)),
-            #{destination => Path, body => Body, attributes => with_id(Headers, Context)};
-        _ ->
-            skip
+    case content(Event, HookAcc, Opts, Context) of
+        skip ->
+            skip;
+        {Id, Body, Headers} ->
+            #{destination => Path, body => Body, attributes => with_id(Id, Headers, Context)}
+    end.
+
+-spec content(mod_event_pusher:event(), mod_event_pusher:push_event_acc(), opts(), context()) ->
+    {Id :: binary() | none, binary() | event_pusher:json(), [event_pusher:attribute()]} | skip.
+content(Event, HookAcc, Opts, #{format := form}) ->
+    case event_pusher_http_callback:form(Event, HookAcc, Opts) of
+        {Body, Headers} -> {none, Body, Headers};
+        skip -> skip
     end;
-message(_Event, _HookAcc, _Context) ->
-    skip.
+content(Event, HookAcc, Opts, #{format := Format, callbacks := Callbacks}) ->
+    case event_pusher_http_callback:is_wanted(Event, HookAcc, Opts, Callbacks) of
+        true ->
+            Id = event_pusher_http_id:new(),
+            {Body, Headers} = event_pusher_http_document:content(Format, Id, Event, HookAcc),
+            More = event_pusher_http_callback:headers(Event, HookAcc, Opts, Callbacks),
+            {Id, Body, Headers ++ More};
+        false ->
+            skip
+    end.
 
-%% It is the same in each attempt, also after a restart. One that a callback gives comes first, and counts.
--spec with_id([event_pusher:attribute()], context()) -> [event_pusher:attribute()].
-with_id(Headers, #{is_signed := true}) ->
-    Headers ++ [{<<"webhook-id">>, {binary, event_pusher_http_id:new()}}];
-with_id(Headers, #{is_signed := false}) ->
+%% That of a signature is the same in each attempt, also after a restart. One that a callback gives comes
+%% first, and counts.
+-spec with_id(Id :: binary() | none, [event_pusher:attribute()], context()) ->
+    [event_pusher:attribute()].
+with_id(none, Headers, #{is_signed := true} = Context) ->
+    with_id(event_pusher_http_id:new(), Headers, Context);
+with_id(Id, Headers, #{is_signed := true}) ->
+    Headers ++ [{<<"webhook-id">>, {binary, Id}}];
+with_id(_Id, Headers, #{is_signed := false}) ->
     Headers.
-
--spec text(binary() | none) -> binary().
-text(none) -> <<>>;
-text(Text) -> Text.
-
-%% The callbacks' answers
-
--spec body(binary()) -> binary().
-body(Body) when is_binary(Body) -> Body;
-body(_Other) -> error({bad_plugin_result, prepare_body}).
-
--spec headers(headers()) -> [event_pusher:attribute()].
-headers(Headers) when is_list(Headers) -> [header(Header) || Header <- Headers];
-headers(_Other) -> error({bad_plugin_result, prepare_headers}).
-
-header({Name, Value}) when is_binary(Name), is_binary(Value) -> {Name, {binary, Value}};
-header(_Other) -> error({bad_plugin_result, prepare_headers}).
 
 %% Pools
 
@@ -217,6 +220,7 @@ pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Handlers) ->
     #{opts := #{workers := Workers}, conn_opts := #{host := Host} = ConnOpts} = Pool,
     #{path_prefix := Prefix, request_timeout := Timeout} = ConnOpts,
     #{path := Path, callback_module := Callbacks} = Handler,
+    Format = event_pusher_http_document:format(Handler),
     Tls = event_pusher_tls:options(is_https(Host), ConnOpts),
     Credentials = event_pusher_http_credentials:settings(Handler),
     Backend = Credentials#{host => event_pusher_config:text(Host),
@@ -235,13 +239,15 @@ pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Handlers) ->
     Siblings = [Sibling || #{name := Sibling, labels := L} <- Handlers, L =:= Labels],
     Fields = Labels#{receiver => event_pusher_receiver:url(Host, Prefix, Path)},
     #{name => Name,
-      log => log(Labels, [Host, Prefix, Path, atom_to_binary(Callbacks)]),
+      log => log(Labels, [Host, Prefix, Path, atom_to_binary(Callbacks) | log_suffix(Format)]),
       labels => Labels,
       settings => Settings,
-      complaints => event_pusher_callbacks:complaints(callback_module, Callbacks,
-                                                      {all, ?CALLBACKS}),
+      complaints => event_pusher_http_callback:complaints(Format, Callbacks)
+                        ++ event_pusher_http_document:complaints(Handler),
       fields => Fields, report_to => {?MODULE, report, [Fields, Siblings]},
       context => #{opts => event_pusher_http_credentials:without(Handler),
+                   format => Format,
+                   callbacks => event_pusher_http_callback:of_module(Format, Callbacks),
                    is_signed => event_pusher_http_credentials:is_signed(Handler)}}.
 
 %% Not by the number of the handler, which may move, and not by its URL, which may hold secrets: with
@@ -251,6 +257,10 @@ log(#{host_type := HostType}, Receiver) ->
     <<Digest:16/binary, _/binary>> =
         binary:encode_hex(crypto:hash(sha256, unicode:characters_to_binary(Receiver))),
     <<"http ", HostType/binary, " ", Digest/binary>>.
+
+%% Handlers of forms have the name that they had before there were others.
+log_suffix(form) -> [];
+log_suffix(Format) -> [atom_to_binary(Format)].
 
 -spec is_https(string()) -> boolean().
 is_https(Host) ->

@@ -20,7 +20,7 @@ mod atoms {
     rustler::atoms! {
         ok, error, full, closed, not_running, already_running,
         // Messages.
-        destination, body, json, attributes, group, string, number, binary,
+        destination, body, json, attributes, group, string, number, binary, time,
         // Options.
         none, infinity, options,
         // Reports.

@@ -15,7 +15,7 @@ use crate::list;
 /// ```erlang
 /// #{destination := binary(),
 ///   body := {json, [{Key, Value}]} | binary(),
-///   attributes => [{Name :: binary(), {string | number | binary, binary()}}],
+///   attributes => [{Name :: binary(), {string | number | binary, binary()} | {time, integer()}}],
 ///   group => binary()}
 /// ```
 pub(crate) fn decode(term: Term<'_>) -> NifResult<Option<Message>> {
@@ -42,8 +42,9 @@ pub(crate) fn size(term: Term<'_>) -> usize {
         .sum()
 }
 
-/// A value of JSON is in a tuple, in the pair with its key, in a list, in another tuple.
-const DEEPEST: usize = 4;
+/// A value of JSON is in a tuple, and then for each object in the pair with its key, in a list, in another
+/// tuple.
+const DEEPEST: usize = 1 + 3 * json::DEEPEST;
 
 /// The bytes of the binaries in a term, down to that depth.
 fn bytes(term: Term<'_>, depth: usize) -> usize {
@@ -89,6 +90,9 @@ fn attribute(pair: Term<'_>) -> NifResult<Option<Attribute>> {
         text(value)?.map(AttributeValue::String)
     } else if kind == atoms::number() {
         text(value)?.map(AttributeValue::Number)
+    } else if kind == atoms::time() {
+        let text = json::time(value.decode()?).ok_or(Error::BadArg)?;
+        Some(AttributeValue::String(text.into()))
     } else if kind == atoms::binary() {
         let bytes: Binary<'_> = value.decode()?;
         Some(AttributeValue::Binary(bytes.as_slice().into()))
