@@ -137,8 +137,13 @@ handlers_may_choose_the_version_of_http(Config) ->
                                Text, "\""], Config))
      || {Text, Version} <- [{"auto", auto}, {"1.1", '1.1'}]].
 
-%% Confirms all values, and that nothing is there by default.
+%% Confirms all values.
 handlers_may_say_what_they_post(Config) ->
+    [?assertMatch(#{handlers := [#{ordered := Ordered}]},
+                  module_opts(mod_event_pusher_http,
+                              ["[modules.mod_event_pusher.http]\nhandlers = [{ordered = ",
+                               atom_to_list(Ordered), "}]"], Config))
+     || Ordered <- [true, false]],
     [?assertMatch(#{handlers := [#{format := Format, mode := Mode}]},
                   module_opts(mod_event_pusher_http,
                               ["[modules.mod_event_pusher.http]\nhandlers = [{format = \"",
@@ -234,6 +239,7 @@ each_bad_value_of_http_and_rabbit_is_named(Config) ->
            {"http", "handlers = [{format = \"xml\"}]"},
            {"http", "handlers = [{format = 1}]"},
            {"http", "handlers = [{mode = \"batched\"}]"},
+           {"http", "handlers = [{ordered = \"yes\"}]"},
            {"http", "handlers = [{signing_secrets = \"whsec_b25l\"}]"},
            {"http", "handlers = [{headers = {a = 1}}]"},
            {"http", "handlers = [{headers = [\"a\"]}]"},

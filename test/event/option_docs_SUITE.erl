@@ -120,6 +120,7 @@ added_defaults(Config) ->
                            Value <- pool_value(Path, Key, Settings)]
       ++ [{[<<"http">>, <<"handlers">>, <<"http_version">>], {value, Version}},
           {[<<"http">>, <<"handlers">>, <<"format">>], {value, event_pusher_http_document:format(#{})}},
+          {[<<"http">>, <<"handlers">>, <<"ordered">>], {value, false}},
           {[<<"http">>, <<"handlers">>, <<"mode">>],
            {value, event_pusher_http_document:format(#{format => cloudevents})}},
           {[<<"push">>, <<"iqdisc">>, <<"type">>], {value, IqDisc}},

@@ -1,7 +1,7 @@
 -module(event_pusher_http_document).
 -moduledoc "An event as a JSON document, by itself or as a CloudEvent: docs/webhooks.md, docs/schemas.".
 
--export([spec/0, format/1, complaints/1, content/4]).
+-export([spec/0, format/1, complaints/1, content/4, subject/1]).
 -export_type([format/0]).
 
 -include("exml.hrl").
@@ -105,7 +105,7 @@ host(#chat_event{direction = out, to = To}) -> jid:lserver(To);
 host(#unack_msg_event{to = To}) -> jid:lserver(To);
 host(#user_status_event{jid = User}) -> jid:lserver(User).
 
-%% Whose doing it is, without a device.
+%% Whose doing it is, without a device. Events of one subject may have to stay in order.
 -spec subject(mod_event_pusher:event()) -> binary().
 subject(#chat_event{from = From}) -> bare(From);
 subject(#unack_msg_event{to = To}) -> bare(To);

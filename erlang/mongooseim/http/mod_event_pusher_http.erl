@@ -45,7 +45,7 @@
 %% What is known of a handler at each event: no secrets.
 -type context() :: #{opts := map(), format := event_pusher_http_document:format(),
                      callbacks := event_pusher_http_callback:callbacks(),
-                     is_signed := boolean()}.
+                     is_signed := boolean(), is_ordered := boolean()}.
 
 %% A handler with the pool that delivers for it.
 -type handler() :: #{name := event_pusher:name(), labels := event_pusher_backend:labels(),
@@ -101,6 +101,7 @@ handler_spec() ->
               <<"path">> => Path,
               <<"callback_module">> => #option{type = atom, validate = module},
               <<"http_version">> => #option{type = atom, validate = {enum, [auto, '1.1']}},
+              <<"ordered">> => #option{type = boolean},
               <<"retry_count">> => Number,
               <<"retry_time_ms">> => Number,
               <<"circuit_breaker_failures">> => Number},
@@ -153,8 +154,17 @@ message(Event, HookAcc, #{opts := #{path := Path} = Handler} = Context) ->
         skip ->
             skip;
         {Id, Body, Headers} ->
-            #{destination => Path, body => Body, attributes => with_id(Id, Headers, Context)}
+            Message = #{destination => Path, body => Body,
+                        attributes => with_id(Id, Headers, Context)},
+            in_order(Message, Event, Context)
     end.
+
+%% Events of one group go one after the other.
+-spec in_order(event_pusher:message(), mod_event_pusher:event(), context()) -> event_pusher:message().
+in_order(Message, Event, #{is_ordered := true}) ->
+    Message#{group => event_pusher_http_document:subject(Event)};
+in_order(Message, _Event, #{is_ordered := false}) ->
+    Message.
 
 -spec content(mod_event_pusher:event(), mod_event_pusher:push_event_acc(), opts(), context()) ->
     {Id :: binary() | none, binary() | event_pusher:json(), [event_pusher:attribute()]} | skip.
@@ -248,7 +258,8 @@ pool(#{name := Name, labels := Labels, opts := Handler}, Pool, Handlers) ->
       context => #{opts => event_pusher_http_credentials:without(Handler),
                    format => Format,
                    callbacks => event_pusher_http_callback:of_module(Format, Callbacks),
-                   is_signed => event_pusher_http_credentials:is_signed(Handler)}}.
+                   is_signed => event_pusher_http_credentials:is_signed(Handler),
+                   is_ordered => maps:get(ordered, Handler, false)}}.
 
 %% Not by the number of the handler, which may move, and not by its URL, which may hold secrets: with
 %% another receiver, it is another log.
