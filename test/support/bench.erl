@@ -104,9 +104,9 @@ noise(Before, Measured) ->
     ++ [busy("During the case " ++ Name, Meanwhile)
         || #{bench_case := #{name := Name}, meanwhile := Meanwhile} <- Measured, is_busy(Meanwhile)]
     ++ [lists:flatten(io_lib:format("In the case ~s, ~ts, ~ts, rounds differ by ~b % of their median.",
-                                    [Name, Row, What, round(Spread)]))
+                                    [Name, Row, bench_text:named(What, Build), round(Spread)]))
         || #{bench_case := #{name := Name, figures := [{Main, _, _} | _]}, rows := Rows} <- Measured,
-           #{row := Row, measured := All} <- Rows, #{what := What, figures := #{Main := Rounds}} <- All,
+           #{row := Row, measured := All} <- Rows, #{what := What, build := Build, figures := #{Main := Rounds}} <- All,
            Spread <- [spread(Rounds)], Spread > ?SPREAD].
 
 is_busy(#{others := Others, steal := Steal}) ->

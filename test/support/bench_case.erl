@@ -32,7 +32,8 @@
 %% In the order in which they run.
 -spec all() -> [bench_case()].
 all() ->
-    lists:append([Module:cases() || Module <- [bench_hook, bench_tail, bench_rate, bench_many, bench_latency, bench_spool, bench_memory]]).
+    Modules = [bench_hook, bench_tail, bench_rate, bench_many, bench_latency, bench_spool, bench_memory],
+    lists:append([Module:cases() || Module <- Modules]).
 
 %% Those of these names, or all that are not optional.
 -spec wanted([string()], [bench_case()]) -> {ok, [bench_case()]} | {error, Unknown :: [string()]}.
@@ -106,7 +107,8 @@ ratios([Main | _] = Figures, [#{what := First} | _] = Measured) ->
 has(Figure, #{figures := Figures}) -> is_map_key(Figure, Figures);
 has(_Figure, #{lacks := _}) -> false.
 
-ratio(Figure, #{what := Over, build := OfOver, figures := Ones}, #{what := Under, build := OfUnder, figures := Others}) ->
+ratio(Figure, #{what := Over, build := OfOver, figures := Ones},
+      #{what := Under, build := OfUnder, figures := Others}) ->
     #{figure => Figure, over => {Over, OfOver}, under => {Under, OfUnder},
       rounds => lists:zipwith(fun divided/2, maps:get(Figure, Ones), maps:get(Figure, Others))}.
 

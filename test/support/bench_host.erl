@@ -38,6 +38,7 @@ start({sns, Url, PoolSize, More}) ->
 start({spooled_sns, Url, Folder, More}) ->
     %% New each time.
     _ = file:del_dir_r(Folder),
+    ok = knows(mod_event_pusher, [spool]),
     Spool = #{dir => list_to_binary(Folder), max_bytes => ?SPOOL_BYTES, sync => 500},
     ok = rig:start_host(#{mod_event_pusher => #{sns => sns_opts(Url, 100, More), spool => Spool}}),
     {sns, ?HT};
@@ -66,6 +67,7 @@ start_http(Url, Workers, Handlers, More) ->
                             maps:without([queue, handler], More)),
     Pool = #{type => http, scope => global, tag => http_pool, opts => #{workers => Workers},
              conn_opts => Connection},
+    ok = knows(mod_event_pusher_http, maps:keys(maps:get(handler, More, #{}))),
     Handler = (maps:get(handler, More, #{}))#{pool_name => http_pool,
                                                callback_module => mod_event_pusher_http_defaults},
     Http = #{handlers => [Handler#{path => integer_to_binary(N)} || N <- lists:seq(1, Handlers)],
@@ -74,6 +76,7 @@ start_http(Url, Workers, Handlers, More) ->
 
 -spec start_sns([binary()], url(), PoolSize :: pos_integer(), More :: map()) -> ok.
 start_sns(HostTypes, Url, PoolSize, More) ->
+    ok = knows(mod_event_pusher_sns, maps:keys(More)),
     Modules = #{mod_event_pusher => #{sns => sns_opts(Url, PoolSize, More)}},
     rig:start_hosts(maps:from_list([{HostType, Modules} || HostType <- HostTypes]), #{}).
 
@@ -82,6 +85,24 @@ sns_opts(Url, PoolSize, More) ->
              account_id => <<"123456789012">>, access_key_id => <<"AKIDEXAMPLE">>,
              secret_access_key => <<"secret">>},
     sns_rig:opts(Info, More#{pool_size => PoolSize, queue => queue(More)}).
+
+%% An older build may not know an option, and would not do what it is for, without a word.
+knows(Module, Options) ->
+    Spec = Module:config_spec(),
+    case [Option || Option <- Options, not has_key(atom_to_binary(Option), Spec)] of
+        [] -> ok;
+        Unknown -> error({unknown_options, Unknown})
+    end.
+
+%% In any section of it.
+has_key(Key, Spec) when is_map(Spec) ->
+    is_map_key(Key, Spec) orelse has_key(Key, maps:values(Spec));
+has_key(Key, Spec) when is_tuple(Spec) ->
+    has_key(Key, tuple_to_list(Spec));
+has_key(Key, [First | Others]) ->
+    has_key(Key, First) orelse has_key(Key, Others);
+has_key(_Key, _Spec) ->
+    false.
 
 queue(More) ->
     maps:merge(#{drain_timeout_ms => 0}, maps:get(queue, More, #{})).

@@ -12,7 +12,8 @@
 cases() ->
     [#{name => "memory", needs => [], fresh => true, title => "bytes resident for each waiting event",
        figures => [{bytes, "bytes", 0}], rows => fun memory/1},
-     #{name => "look", needs => [], title => "milliseconds of the scheduler that looks into a pool where a group waits for each event",
+     #{name => "look", needs => [],
+       title => "milliseconds of the scheduler that looks into a pool where a group waits for each event",
        figures => [{median, "median", 3}, {max, "max", 3}], rows => fun looks/1}].
 
 memory(#{silent := Silent, events := Count}) ->

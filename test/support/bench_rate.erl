@@ -8,6 +8,8 @@
 -define(CONCURRENT, [1, 10, 100]).
 %% A batch is fast: with so many times more events, it is measured for as long as the others.
 -define(BATCHED, 5).
+%% OTP's client is slow: with so many times fewer.
+-define(SLOW, 4).
 -define(KIB, 1024).
 -define(SIZES, [{"200 B", 200}, {"2 KiB", 2 * ?KIB}, {"20 KiB", 20 * ?KIB}, {"100 KiB", 100 * ?KIB}]).
 %% All events of a measurement together.
@@ -44,17 +46,17 @@ http(#{url := Url, receiver := Receiver, events := Count} = Rig) ->
          Load = #{connections => Workers, events => Count},
          #{row => lists:concat(["workers ", Workers]),
            subjects => [{here, "bare reqwest", bench_yardstick:plain(Rig, Receiver, Load)},
-                        {here, "httpc, a process each", bench_yardstick:httpc(Rig, Receiver, Load)},
+                        {here, "httpc, a process each",
+                         bench_yardstick:httpc(Rig, Receiver, Load#{events := max(1, Count div ?SLOW)})},
                         {node, "pool", {?MODULE, measure, [{http, Url, Workers, #{}}, Count]}}]}
      end || Workers <- ?CONCURRENT].
 
 %% With two secrets, as while one is changed.
 signed(#{url := Url, events := Count}) ->
     Secrets = [<<"whsec_", (base64:encode(crypto:strong_rand_bytes(32)))/binary>> || _ <- [1, 2]],
-    [#{row => lists:concat(["workers ", Workers]),
-       subjects => [{node, What, {?MODULE, measure, [{http, Url, Workers, #{handler => Handler}}, Count]}}
-                    || {What, Handler} <- [{"not signed", #{}}, {"signed", #{signing_secrets => Secrets}}]]}
-     || Workers <- ?CONCURRENT].
+    [#{row => "workers 10",
+       subjects => [{node, What, {?MODULE, measure, [{http, Url, 10, #{handler => Handler}}, Count]}}
+                    || {What, Handler} <- [{"not signed", #{}}, {"signed", #{signing_secrets => Secrets}}]]}].
 
 rabbit(#{broker := Broker, events := Count} = Rig) ->
     Bare = fun(Connections, Window, Events) ->

@@ -65,7 +65,8 @@ add_receiver(Name, Args, #{programs := Programs, folder := Folder, ca := All, st
     #{port := Port} = Receiver = start_receiver(Programs, ["--ca-file", Ca | Args]),
     {ok, Pem} = file:read_file(Ca),
     ok = file:write_file(All, Pem, [append]),
-    {Receiver#{ca => Ca, asked => counters:new(1, [])}, Rig#{stop := [fun() -> true = port_close(Port), ok end | Stop]}}.
+    Close = fun() -> true = port_close(Port), ok end,
+    {Receiver#{ca => Ca, asked => counters:new(1, [])}, Rig#{stop := [Close | Stop]}}.
 
 -spec stop(rig()) -> ok.
 stop(#{folder := Folder, stop := Stop}) ->

@@ -1,7 +1,7 @@
 -module(bench_text).
 -moduledoc "What a benchmark prints: progress, tables for people, JSON for programs.".
 
--export([say/1, progress/0, head/2, case_head/1, row/2, noise/1, json/1, summary/1]).
+-export([say/1, progress/0, head/2, case_head/1, row/2, noise/1, json/1, summary/1, named/2]).
 
 -type summary() :: #{median := number(), min := number(), max := number()}.
 
@@ -82,6 +82,7 @@ ratio(Rounds) ->
     #{median := Median, min := Min, max := Max} = summary(Rounds),
     lists:flatten(io_lib:format("~.2f (~.2f..~.2f)", [Median * 1.0, Min * 1.0, Max * 1.0])).
 
+-spec named(What :: string(), Build :: here | this | that) -> string().
 named(What, that) -> What ++ ", that";
 named(What, _) -> What.
 
