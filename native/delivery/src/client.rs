@@ -28,7 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use event_pusher_tls::{Tls, Validity};
+use event_pusher_tls::{Settable, Tls, Validity};
 use http::HeaderMap;
 use rustls::crypto::ring::default_provider;
 use rustls::{ClientConfig, RootCertStore};
@@ -66,7 +66,8 @@ impl HttpClient {
             answer: settings.request_timeout,
         };
         let name = settings.tls.as_ref().and_then(|tls| tls.server_name().cloned());
-        let connector = Connector::new(url, tls, name, limits.opening);
+        let settable = settings.tls.as_ref().map_or(Settable::Section, Tls::settable);
+        let connector = Connector::new(url, tls, name, settable, limits.opening);
         let pool = Pool::new(connector, limits, settings.idle_connections, http2);
         let validity = settings.tls.as_ref().map(Tls::validity);
         Self { place: Place::new(url), pool: Arc::new(pool), validity }

@@ -126,7 +126,7 @@ pub use backend::{Backend, BatchLimits};
 pub use backoff::{Backoff, RETRY_AFTER_LIMIT, RetryEnd, RetrySettings};
 pub use client::{Answer, ClientOptions, ClientSettings, HttpClient};
 pub use event_pusher_settings::{InvalidSettings, Secret};
-pub use event_pusher_tls::{Sni, TlsOptions, VerifyMode};
+pub use event_pusher_tls::{Settable, Sni, TlsOptions, VerifyMode};
 pub use fate::{DropReason, Failure, Fate, Refusal};
 pub use health::{LastError, State, Status};
 pub use message::{Accepted, Attribute, AttributeValue, Message};

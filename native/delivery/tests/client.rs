@@ -8,7 +8,9 @@ mod pem_file;
 
 use std::time::Duration;
 
-use event_pusher_delivery::{ClientOptions, ClientSettings, Failure, HttpClient, Sni, TlsOptions};
+use event_pusher_delivery::{
+    ClientOptions, ClientSettings, Failure, HttpClient, Settable, Sni, TlsOptions,
+};
 use event_pusher_receiver::{Authority, HttpConfig, HttpReceived, HttpServer, TlsConfig, Validity};
 use http::{HeaderMap, Version};
 use pem_file::PemFile;
@@ -48,6 +50,7 @@ fn settings(web: &Web, http2: bool, sni: Sni) -> ClientSettings {
         request_timeout_ms: 10_000,
         workers: 1,
         tls: Some(&tls),
+        settable: Settable::Section,
         http2,
     };
     options.check().unwrap()
@@ -107,6 +110,7 @@ fn another_name_in_tls_has_to_be_a_host_name_and_is_complained_about_once() {
             request_timeout_ms: 10_000,
             workers: 1,
             tls: Some(&tls),
+            settable: Settable::Section,
             http2: false,
         };
         let wanted = format!("tls.server_name_indication.host: must be a host name, got {name:?}");

@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, OtherError};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
+use super::settable::Settable;
 use super::words::shortened;
 
 /// A chain that does not lead to a trusted authority.
@@ -61,6 +62,24 @@ impl Distrust {
     pub(super) fn short_key() -> Self {
         Self { fault: Fault::ShortKey, unread: None }
     }
+
+    /// What is wrong, what to do, and what could not be read.
+    pub(super) fn told(&self, settable: Settable) -> String {
+        let authorities = settable.place_of_authorities();
+        let remedy = match &self.fault {
+            Fault::SelfSigned => settable.trust().to_owned(),
+            Fault::Alone(_) => format!("it has to send them, or {authorities} to name that one"),
+            Fault::End(_) => format!("{authorities} has to name it"),
+            Fault::Forged(_) => {
+                format!("{authorities} may have an old one, or its RSA key less than 2048 bits")
+            }
+            Fault::ShortKey => "it needs a longer one".to_owned(),
+        };
+        let unread = self.unread.as_ref().map_or_else(String::new, |unread| {
+            format!("; authorities of the system are missing ({unread})")
+        });
+        format!("{self}: {remedy}{unread}")
+    }
 }
 
 impl std::error::Error for Distrust {}
@@ -71,36 +90,25 @@ impl From<Distrust> for rustls::Error {
     }
 }
 
+/// What is wrong, without what to do.
 impl fmt::Display for Distrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.fault {
-            Fault::SelfSigned => f.write_str(
-                "the receiver's certificate is signed by itself: tls.cacertfile has to name who \
-                 vouches for it, or tls.verify_mode be \"selfsigned_peer\"",
-            ),
+            Fault::SelfSigned => f.write_str("the receiver's certificate is signed by itself"),
             Fault::Alone(issuer) => write!(
                 f,
                 "the receiver's certificate is of {issuer:?}, which is not trusted, and comes \
-                 without intermediates: it has to send them, or tls.cacertfile to name that one"
+                 without intermediates"
             ),
-            Fault::End(issuer) => write!(
-                f,
-                "the receiver's certificates lead to {issuer:?}, which is not trusted: \
-                 tls.cacertfile has to name it"
-            ),
+            Fault::End(issuer) => {
+                write!(f, "the receiver's certificates lead to {issuer:?}, which is not trusted")
+            }
             Fault::Forged(issuer) => write!(
                 f,
                 "a certificate of the receiver bears the name of a trusted authority, but another \
-                 signature ({issuer:?}): tls.cacertfile may have an old one, or its RSA key less \
-                 than 2048 bits"
+                 signature ({issuer:?})"
             ),
-            Fault::ShortKey => {
-                f.write_str("the receiver's RSA key has less than 2048 bits: it needs a longer one")
-            }
-        }?;
-        match &self.unread {
-            Some(unread) => write!(f, "; authorities of the system are missing ({unread})"),
-            None => Ok(()),
+            Fault::ShortKey => f.write_str("the receiver's RSA key has less than 2048 bits"),
         }
     }
 }

@@ -17,6 +17,7 @@ use rustls::{
 
 use super::distrust::Distrust;
 use super::kinds;
+use super::settable::Settable;
 use super::words::{cause, shortened};
 
 /// The longest list of names that is shown, in characters. They are the receiver's words.
@@ -26,22 +27,16 @@ const NO_TLS: &str = "the receiver does not speak TLS on this port: connect to t
                       does, or without TLS";
 const CLOSED: &str = "the receiver closed the connection during the TLS handshake: it may not \
                       speak TLS on this port";
-const NO_VERSION: &str = "the receiver and tls.versions have no version of TLS in common: 1.2 and 1.3 can be had here; \
-     or its key may be of a kind that is not supported with that version";
 const LATER_VERSION: &str = "the receiver's key is of a kind that is supported with TLS 1.3 only (RSA-PSS), or does not \
      fit the cipher suite: it has to speak TLS 1.3, or to get an RSA key for any use";
-const NOTHING_IN_COMMON: &str = "the receiver finds nothing in common in the TLS handshake (HandshakeFailure): its key may be \
-     of a kind that is not supported, such as Ed448, or tls.ciphers is too narrow, or it asks for \
-     a client certificate (tls.certfile)";
-const NO_CERTIFICATE: &str = "the receiver asks for a client certificate: it has to be given in \
-                              tls.certfile and tls.keyfile";
 
-/// What is to be said of this error, or of what caused it, if that is an error of TLS.
-pub fn explain(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
+/// What is to be said of this error, or of what caused it, if that is an error of TLS. What there is
+/// to do is among what can be set.
+pub fn explain(error: &(dyn Error + 'static), settable: Settable) -> Option<Cow<'static, str>> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls(error));
+            return Some(tls(error, settable));
         }
         next = match error.downcast_ref::<io::Error>() {
             Some(error) if is_early_end(error) => return Some(CLOSED.into()),
@@ -60,15 +55,15 @@ fn is_early_end(error: &io::Error) -> bool {
         && ["tls handshake eof", "unexpected end of file"].contains(&error.to_string().as_str())
 }
 
-fn tls(error: &rustls::Error) -> Cow<'static, str> {
+fn tls(error: &rustls::Error, settable: Settable) -> Cow<'static, str> {
     match error {
-        rustls::Error::InvalidCertificate(fault) => certificate(fault),
-        rustls::Error::AlertReceived(alert) => ended_by(*alert),
+        rustls::Error::InvalidCertificate(fault) => certificate(fault, settable),
+        rustls::Error::AlertReceived(alert) => ended_by(*alert, settable),
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => NO_TLS.into(),
         rustls::Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => NO_VERSION.into(),
+        ) => no_version(settable),
         rustls::Error::PeerMisbehaved(PeerMisbehaved::SignedKxWithWrongAlgorithm) => {
             LATER_VERSION.into()
         }
@@ -76,42 +71,54 @@ fn tls(error: &rustls::Error) -> Cow<'static, str> {
     }
 }
 
+fn no_version(settable: Settable) -> Cow<'static, str> {
+    format!(
+        "the receiver and {} have no version of TLS in common: 1.2 and 1.3 can be had here; or its \
+         key may be of a kind that is not supported with that version",
+        settable.our_versions()
+    )
+    .into()
+}
+
 /// The receiver ended the handshake with this alert.
-fn ended_by(alert: AlertDescription) -> Cow<'static, str> {
+fn ended_by(alert: AlertDescription, settable: Settable) -> Cow<'static, str> {
     match alert {
-        AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
-            NOTHING_IN_COMMON.into()
+        AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => format!(
+            "the receiver finds nothing in common in the TLS handshake (HandshakeFailure): its key \
+             may be of a kind that is not supported, such as Ed448, or {}",
+            settable.suites_or_certificate()
+        ),
+        AlertDescription::CertificateRequired => {
+            let remedy = settable.our_certificate();
+            format!("the receiver asks for a client certificate: {remedy}")
         }
-        AlertDescription::CertificateRequired => NO_CERTIFICATE.into(),
-        AlertDescription::ProtocolVersion => NO_VERSION.into(),
+        AlertDescription::ProtocolVersion => return no_version(settable),
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateRevoked
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnknownCA
-        | AlertDescription::AccessDenied => format!(
-            "the receiver refuses our certificate ({alert:?}): it has to be given in tls.certfile, \
-             valid now, and of an authority that the receiver trusts"
-        )
-        .into(),
+        | AlertDescription::AccessDenied => {
+            let (identity, remedy) = (settable.identity(), settable.our_other_certificate());
+            format!("the receiver refuses {identity} ({alert:?}): {remedy}")
+        }
         // OpenSSL says so of a curve, https://www.rfc-editor.org/rfc/rfc8422#section-5.1.
-        AlertDescription::IllegalParameter => {
-            "the receiver takes something in the TLS handshake for wrong (IllegalParameter): a key \
-             on P-521 in tls.keyfile needs TLS 1.3"
-                .into()
-        }
-        AlertDescription::UnrecognisedName => {
-            "the receiver does not know the name that it is connected by (UnrecognisedName): \
-             tls.server_name_indication.host may give another"
-                .into()
-        }
-        other => format!("the receiver ended the TLS handshake with the alert {other:?}").into(),
+        AlertDescription::IllegalParameter => format!(
+            "the receiver takes something in the TLS handshake for wrong (IllegalParameter): {}",
+            settable.our_key()
+        ),
+        AlertDescription::UnrecognisedName => format!(
+            "the receiver does not know the name that it is connected by (UnrecognisedName): {}",
+            settable.another_name()
+        ),
+        other => format!("the receiver ended the TLS handshake with the alert {other:?}"),
     }
+    .into()
 }
 
 /// The receiver showed a certificate that does not pass.
-fn certificate(fault: &CertificateError) -> Cow<'static, str> {
+fn certificate(fault: &CertificateError, settable: Settable) -> Cow<'static, str> {
     match fault {
         CertificateError::ExpiredContext { not_after, .. } => {
             let date = date(*not_after);
@@ -124,7 +131,7 @@ fn certificate(fault: &CertificateError) -> Cow<'static, str> {
         )
         .into(),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            other_name(&expected.to_str(), presented).into()
+            other_name(&expected.to_str(), presented, settable).into()
         }
         CertificateError::BadSignature => {
             "the receiver does not have the key of its certificate: it needs both from one hand"
@@ -156,7 +163,7 @@ fn certificate(fault: &CertificateError) -> Cow<'static, str> {
         CertificateError::Other(other) => other
             .0
             .downcast_ref::<Distrust>()
-            .map_or_else(|| refused(&other.0), |distrust| distrust.to_string().into()),
+            .map_or_else(|| refused(&other.0), |distrust| distrust.told(settable).into()),
         other => refused(other),
     }
 }
@@ -165,7 +172,7 @@ fn refused(fault: &dyn std::fmt::Display) -> Cow<'static, str> {
     cause(&format!("a certificate of the receiver is refused: {fault}"))
 }
 
-fn other_name(expected: &str, presented: &[String]) -> String {
+fn other_name(expected: &str, presented: &[String], settable: Settable) -> String {
     // They come as DnsName("a.example") and IpAddress(10.0.0.1).
     let names = presented.iter().map(|name| name.split(['(', ')']).nth(1).unwrap_or(name));
     let mut list = String::new();
@@ -181,8 +188,8 @@ fn other_name(expected: &str, presented: &[String]) -> String {
     }
     let list = shortened(&list, NAMES_LIMIT);
     format!(
-        "the receiver's certificate is for other names ({list}), not for {expected}: connect by \
-         one of these, or name it in tls.server_name_indication.host"
+        "the receiver's certificate is for other names ({list}), not for {expected}: {}",
+        settable.one_of_these_names()
     )
 }
 

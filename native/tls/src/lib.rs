@@ -21,6 +21,7 @@ mod provider;
 mod pss;
 mod roots;
 mod self_signed;
+mod settable;
 mod signature;
 mod suites;
 mod trial;
@@ -38,6 +39,7 @@ use rustls::pki_types::{DnsName, ServerName};
 use serde::Deserialize;
 
 pub use explain::explain;
+pub use settable::Settable;
 pub use trial::{TlsTrialError, try_tls};
 pub use validity::Validity;
 use verifier::Verifier;
@@ -74,6 +76,7 @@ pub struct Tls {
     config: Arc<ClientConfig>,
     validity: Validity,
     server_name: Option<ServerName<'static>>,
+    settable: Settable,
 }
 
 /// How much of a receiver's certificate is verified.
@@ -106,12 +109,13 @@ pub enum Sni {
 fn client_config(
     options: &TlsOptions,
     validity: &Validity,
+    settable: Settable,
 ) -> Result<ClientConfig, InvalidSettings> {
     let mut complaints = InvalidSettings::default();
     let mut provider = provider::provider();
     let versions = complaints.keep(suites::versions(&options.versions));
     let suites = complaints.keep(suites::ciphers(options.ciphers.as_deref(), versions.as_deref()));
-    let verifier = complaints.keep(Verifier::new(options, &provider, validity));
+    let verifier = complaints.keep(Verifier::new(options, &provider, validity, settable));
     let identity = complaints.keep(identity::read(options));
     let (Some(versions), Some(suites), Some(verifier), Some(identity)) =
         (versions, suites, verifier, identity)
@@ -158,9 +162,18 @@ impl TlsOptions {
     /// Every option that cannot be used is named. Of the password and of the content of files
     /// nothing is shown.
     pub fn check(&self) -> Result<Tls, InvalidSettings> {
+        self.check_as(Settable::Section)
+    }
+
+    /// The same where the configuration may have no such options.
+    ///
+    /// # Errors
+    ///
+    /// The same, in names of what can be set.
+    pub fn check_as(&self, settable: Settable) -> Result<Tls, InvalidSettings> {
         let validity = Validity::default();
-        let config = Arc::new(client_config(self, &validity)?);
-        Ok(Tls { config, validity, server_name: self.sni.name()? })
+        let config = Arc::new(client_config(self, &validity, settable)?);
+        Ok(Tls { config, validity, server_name: self.sni.name()?, settable })
     }
 
     fn verifies(&self) -> bool {
@@ -200,6 +213,11 @@ impl Tls {
     /// The name that a connection has to send instead of the host it is made to.
     pub fn server_name(&self) -> Option<&ServerName<'static>> {
         self.server_name.as_ref()
+    }
+
+    /// What an operator can set about such a connection, for [`explain`].
+    pub fn settable(&self) -> Settable {
+        self.settable
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use rustls::RootCertStore;
 use rustls_native_certs::{ErrorKind, load_native_certs};
 
+use super::settable::Settable;
 use super::{TlsOptions, pem};
 use event_pusher_settings::InvalidSettings;
 
@@ -23,9 +24,9 @@ const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 // === impl Roots ===
 
 impl Roots {
-    pub(super) fn new(options: &TlsOptions) -> Result<Self, InvalidSettings> {
+    pub(super) fn new(options: &TlsOptions, settable: Settable) -> Result<Self, InvalidSettings> {
         let mut store = RootCertStore::empty();
-        let Some(path) = &options.cacertfile else { return Self::of_the_system(store) };
+        let Some(path) = &options.cacertfile else { return Self::of_the_system(store, settable) };
         store.add_parsable_certificates(pem::certificates("tls.cacertfile", path)?);
         if store.is_empty() {
             let allowed = "a PEM file with X.509 certificates";
@@ -34,14 +35,17 @@ impl Roots {
         Ok(Self { store, unread: None })
     }
 
-    fn of_the_system(mut store: RootCertStore) -> Result<Self, InvalidSettings> {
+    fn of_the_system(
+        mut store: RootCertStore,
+        settable: Settable,
+    ) -> Result<Self, InvalidSettings> {
         let found = load_native_certs();
         store.add_parsable_certificates(found.certs);
         let unread = unread(&found.errors);
         if store.is_empty() {
             let allowed = "given on a system without certificate authorities";
             let got = format!("nothing{}", whereabouts(unread.as_deref()));
-            return Err(InvalidSettings::one("tls.cacertfile", allowed, got));
+            return Err(InvalidSettings::one(settable.authorities(), allowed, got));
         }
         Ok(Self { store, unread })
     }

@@ -5,6 +5,7 @@ mod handshake;
 mod identity;
 mod options;
 mod session;
+mod settable;
 mod trust;
 
 use rcgen::{
@@ -94,7 +95,7 @@ fn self_signed(params: CertificateParams) -> Receiver {
 
 /// The end of a handshake with `NAME`.
 fn shake(options: &TlsOptions, receiver: &Receiver) -> Result<Seen, String> {
-    receiver.shake((*options.check().unwrap().config()).clone(), NAME)
+    receiver.shake(&options.check().unwrap(), NAME)
 }
 
 fn refusal(options: &TlsOptions, receiver: &Receiver) -> String {

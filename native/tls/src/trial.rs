@@ -10,9 +10,9 @@ use rustls::{ClientConfig, ClientConnection};
 
 use thiserror::Error;
 
-use super::TlsOptions;
 use super::explain::explain;
 use super::words::cause;
+use super::{Settable, TlsOptions};
 use event_pusher_settings::InvalidSettings;
 
 /// How long a receiver may take to complain after the handshake. In TLS 1.3 it looks at our
@@ -48,7 +48,7 @@ pub fn try_tls(
         return Err(TlsTrialError::Connection(format!("{host:?} is no host name")));
     };
     shake(host, port, tls.config, name, patience)
-        .map_err(|error| TlsTrialError::Connection(told(&error)))
+        .map_err(|error| TlsTrialError::Connection(told(&error, tls.settable)))
 }
 
 fn shake(
@@ -101,9 +101,9 @@ fn complaints(connection: &mut ClientConnection, socket: &mut TcpStream) -> io::
     }
 }
 
-fn told(error: &io::Error) -> String {
+fn told(error: &io::Error, settable: Settable) -> String {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => "timed out".to_owned(),
-        _ => explain(error).unwrap_or_else(|| cause(&error.to_string())).into_owned(),
+        _ => explain(error, settable).unwrap_or_else(|| cause(&error.to_string())).into_owned(),
     }
 }

@@ -10,7 +10,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, Signatu
 
 use super::distrust::Distrust;
 use super::roots::Roots;
-use super::{Sni, TlsOptions, Validity, VerifyMode, issued, self_signed, signature};
+use super::{Settable, Sni, TlsOptions, Validity, VerifyMode, issued, self_signed, signature};
 use event_pusher_settings::InvalidSettings;
 
 /// Verifies the certificates of receivers.
@@ -43,9 +43,10 @@ impl Verifier {
         options: &TlsOptions,
         provider: &CryptoProvider,
         validity: &Validity,
+        settable: Settable,
     ) -> Result<Self, InvalidSettings> {
         let mut complaints = InvalidSettings::default();
-        let trust = complaints.keep(Trust::new(options));
+        let trust = complaints.keep(Trust::new(options, settable));
         let expected = complaints.keep(Expected::new(&options.sni));
         let (Some(trust), Some(expected)) = (trust, expected) else { return Err(complaints) };
         let algorithms = provider.signature_verification_algorithms;
@@ -132,12 +133,12 @@ impl ServerCertVerifier for Verifier {
 // === impl Trust ===
 
 impl Trust {
-    fn new(options: &TlsOptions) -> Result<Self, InvalidSettings> {
+    fn new(options: &TlsOptions, settable: Settable) -> Result<Self, InvalidSettings> {
         if !options.verifies() {
             return Ok(Self::Anyone);
         }
         let self_signed = options.verify_mode == VerifyMode::SelfsignedPeer;
-        Ok(Self::Roots { roots: Roots::new(options)?, self_signed })
+        Ok(Self::Roots { roots: Roots::new(options, settable)?, self_signed })
     }
 }
 

@@ -1,8 +1,9 @@
 //! What came of a request.
 
 use std::error::Error;
+use std::io;
 
-use event_pusher_tls::explain;
+use event_pusher_tls::{Settable, explain};
 use http::{HeaderMap, StatusCode};
 
 use crate::fate::{self, Failure};
@@ -34,11 +35,13 @@ pub(super) fn request_timeout() -> Failure {
     Failure::transient("request timeout")
 }
 
+/// No connection of TLS: as whatever breaks, worth another try.
+pub(super) fn tls_failure(error: &io::Error, settable: Settable) -> Failure {
+    explain(error, settable).map_or_else(|| transport_failure(error), Failure::transient)
+}
+
 /// Something broke: worth another try, whatever it was.
 pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Failure {
-    if let Some(cause) = explain(error) {
-        return Failure::transient(cause);
-    }
     // The innermost cause names the fact.
     let mut cause = error;
     while let Some(inner) = cause.source() {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use event_pusher_tls::Settable;
 use futures_util::future::BoxFuture;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use super::answer::transport_failure;
+use super::answer::{tls_failure, transport_failure};
 use super::http1::Http1;
 use super::http2::Http2;
 use super::lease::Lease;
@@ -40,6 +41,7 @@ pub(super) struct Connector {
 struct Tls {
     connector: TlsConnector,
     name: Option<ServerName<'static>>,
+    settable: Settable,
 }
 
 /// A connection, of the version of HTTP that both sides want.
@@ -61,6 +63,7 @@ impl Connector {
         url: &Url,
         tls: ClientConfig,
         name: Option<ServerName<'static>>,
+        settable: Settable,
         limit: Duration,
     ) -> Self {
         let host = match url.host() {
@@ -72,6 +75,7 @@ impl Connector {
         let tls = (url.scheme() == "https").then(|| Tls {
             connector: TlsConnector::from(Arc::new(tls)),
             name: name.or_else(|| ServerName::try_from(host.clone()).ok()),
+            settable,
         });
         Self { host, port: url.port_or_known_default().unwrap_or_default(), tls, limit }
     }
@@ -79,8 +83,7 @@ impl Connector {
     /// A connection, if it can be had within the time limit.
     pub(super) async fn open(&self) -> Result<Opened, Failure> {
         let opening = async {
-            let (socket, http2) =
-                self.connect().await.map_err(|error| transport_failure(&error))?;
+            let (socket, http2) = self.connect().await?;
             let lease = Lease::begin();
             if http2 {
                 let (connection, driver) = Http2::new(socket, lease).await?;
@@ -96,15 +99,21 @@ impl Connector {
     }
 
     /// A stream of bytes, and whether it is for HTTP/2.
-    async fn connect(&self) -> io::Result<(Socket, bool)> {
-        let socket = dial(&self.host, self.port).await?;
-        keep_alive(&socket)?;
+    async fn connect(&self) -> Result<(Socket, bool), Failure> {
+        let socket = self.dial().await.map_err(|error| transport_failure(&error))?;
         let Some(tls) = &self.tls else { return Ok((Socket::Plain(socket), false)) };
         let name =
-            tls.name.clone().ok_or_else(|| io::Error::other("the host is no name in TLS"))?;
-        let socket = tls.connector.connect(name, socket).await?;
+            tls.name.clone().ok_or_else(|| Failure::transient("the host is no name in TLS"))?;
+        let connected = tls.connector.connect(name, socket).await;
+        let socket = connected.map_err(|error| tls_failure(&error, tls.settable))?;
         let http2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok((Socket::Tls(Box::new(socket)), http2))
+        Ok((Socket::Tls(Box::new(socket), tls.settable), http2))
+    }
+
+    async fn dial(&self) -> io::Result<TcpStream> {
+        let socket = dial(&self.host, self.port).await?;
+        keep_alive(&socket)?;
+        Ok(socket)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use event_pusher_settings::InvalidSettings;
-use event_pusher_tls::{Tls, TlsOptions};
+use event_pusher_tls::{Settable, Tls, TlsOptions};
 
 /// How to connect, before it is checked.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct ClientOptions<'a> {
     /// How to make TLS connections. Without it there is only plain HTTP, and no authorities are
     /// needed.
     pub tls: Option<&'a TlsOptions>,
+    /// What of that the configuration has a say in.
+    pub settable: Settable,
     /// Whether to speak HTTP/2 with a receiver that prefers it in the TLS handshake.
     pub http2: bool,
 }
@@ -46,7 +48,7 @@ impl ClientOptions<'_> {
             connect_timeout: Duration::from_millis(self.connect_timeout_ms),
             request_timeout: Duration::from_millis(self.request_timeout_ms),
             idle_connections: self.workers,
-            tls: self.tls.and_then(|options| complaints.keep(options.check())),
+            tls: self.tls.and_then(|options| complaints.keep(options.check_as(self.settable))),
             http2: self.http2,
         };
         if self.request_timeout_ms == 0 {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use event_pusher_tls::{Settable, explain};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -16,7 +17,7 @@ const REMEMBERED: usize = 4096;
 /// A stream of bytes.
 pub(super) enum Socket {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>, Settable),
 }
 
 /// A socket that remembers how the current answer begins.
@@ -144,7 +145,9 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
-            Self::Tls(socket) => Pin::new(socket).poll_read(context, buffer),
+            Self::Tls(socket, settable) => {
+                explained(Pin::new(socket).poll_read(context, buffer), *settable)
+            }
         }
     }
 }
@@ -157,7 +160,9 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
-            Self::Tls(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Tls(socket, settable) => {
+                explained(Pin::new(socket).poll_write(context, bytes), *settable)
+            }
         }
     }
 
@@ -168,30 +173,45 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write_vectored(context, slices),
-            Self::Tls(socket) => Pin::new(socket).poll_write_vectored(context, slices),
+            Self::Tls(socket, settable) => {
+                explained(Pin::new(socket).poll_write_vectored(context, slices), *settable)
+            }
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(socket) => socket.is_write_vectored(),
-            Self::Tls(socket) => socket.is_write_vectored(),
+            Self::Tls(socket, _) => socket.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_flush(context),
-            Self::Tls(socket) => Pin::new(socket).poll_flush(context),
+            Self::Tls(socket, settable) => {
+                explained(Pin::new(socket).poll_flush(context), *settable)
+            }
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(context),
-            Self::Tls(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Tls(socket, settable) => {
+                explained(Pin::new(socket).poll_shutdown(context), *settable)
+            }
         }
     }
+}
+
+/// In TLS 1.3, a receiver complains about us only after the handshake. An error of TLS is put into
+/// words here, because HTTP/2 keeps nothing but the text of an error.
+fn explained<T>(polled: Poll<io::Result<T>>, settable: Settable) -> Poll<io::Result<T>> {
+    polled.map_err(|error| match explain(&error, settable) {
+        Some(cause) => io::Error::new(error.kind(), cause),
+        None => error,
+    })
 }
 
 #[cfg(test)]

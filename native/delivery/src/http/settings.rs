@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use event_pusher_settings::{InvalidSettings, path_without_secrets};
-use event_pusher_tls::TlsOptions;
+use event_pusher_tls::{Settable, TlsOptions};
 use serde::Deserialize;
 use url::{Position, Url};
 
@@ -59,6 +59,7 @@ impl HttpOptions {
             request_timeout_ms: self.request_timeout_ms,
             workers,
             tls: self.tls.as_ref(),
+            settable: Settable::Section,
             http2: self.http2,
         };
         let client = complaints.keep(client.check());

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use event_pusher_tls::explain;
+use event_pusher_tls::{Settable, explain};
 use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
@@ -47,7 +47,8 @@ pub(super) fn cause(error: &Error) -> Cause {
             fate::cause(&format!("{} {}", error.get_id(), error.get_message()))
         }
         ErrorKind::IOError(error) | ErrorKind::RuntimeShutdownError(error) => {
-            explain(error.as_ref()).unwrap_or_else(|| fate::cause(&innermost(error)))
+            let explained = explain(error.as_ref(), Settable::Section);
+            explained.unwrap_or_else(|| fate::cause(&innermost(error)))
         }
         ErrorKind::ParsingError(_) => "an answer cannot be read".into(),
         ErrorKind::MissingHeartbeatError => "heartbeats are missing".into(),

@@ -1,7 +1,7 @@
 //! Checked settings of the SNS backend.
 
 use event_pusher_settings::{InvalidSettings, Secret, without_secrets};
-use event_pusher_tls::TlsOptions;
+use event_pusher_tls::{Settable, TlsOptions};
 use serde::Deserialize;
 use url::Url;
 
@@ -75,6 +75,7 @@ impl SnsOptions {
             request_timeout_ms: self.request_timeout_ms,
             workers,
             tls: (endpoint.scheme() == "https").then_some(&self.tls),
+            settable: Settable::Host("sns_host"),
             http2: false,
         };
         let Some(client) = complaints.keep(client.check()) else { return Err(complaints) };

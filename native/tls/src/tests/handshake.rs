@@ -8,11 +8,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    ALL_VERSIONS, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, ServerConfig,
-    ServerConnection, SupportedProtocolVersion,
+    ALL_VERSIONS, ClientConnection, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection,
+    SupportedProtocolVersion,
 };
 
-use super::explain;
+use super::{Tls, explain};
 
 pub(super) struct Receiver {
     identity: Arc<CertifiedKey>,
@@ -56,9 +56,9 @@ impl Receiver {
 
     /// A handshake with a client that connects to `name`: what the receiver saw, or why either
     /// side refused.
-    pub(super) fn shake(&self, config: ClientConfig, name: &'static str) -> Result<Seen, String> {
+    pub(super) fn shake(&self, tls: &Tls, name: &'static str) -> Result<Seen, String> {
         let name = ServerName::try_from(name).unwrap();
-        let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut client = ClientConnection::new(tls.config(), name).unwrap();
         let mut server = ServerConnection::new(Arc::new(self.config())).unwrap();
         // The client is done with TLS 1.3 before the server has looked at its certificate.
         while client.is_handshaking() || server.is_handshaking() || client.wants_write() {
@@ -73,9 +73,9 @@ impl Receiver {
                 server.write_tls(&mut wire).unwrap();
             }
             feed(&wire, |wire| client.read_tls(wire).unwrap());
-            client
-                .process_new_packets()
-                .map_err(|error| explain(&error).expect("an error of TLS").into_owned())?;
+            client.process_new_packets().map_err(|error| {
+                explain(&error, tls.settable()).expect("an error of TLS").into_owned()
+            })?;
         }
         Ok(Seen {
             sni: server.server_name().map(str::to_owned),

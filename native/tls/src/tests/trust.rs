@@ -30,8 +30,7 @@ fn the_authorities_of_the_system_do_not_know_ours() {
     // A machine without authorities is refused at start instead.
     match TlsOptions::default().check() {
         Ok(tls) => {
-            let refusal =
-                scene.receiver(params(NAME)).shake((*tls.config()).clone(), NAME).unwrap_err();
+            let refusal = scene.receiver(params(NAME)).shake(&tls, NAME).unwrap_err();
             assert!(refusal.contains("not trusted"), "{refusal}");
         }
         Err(complaints) => {
