@@ -30,7 +30,9 @@ pub(super) fn remedy(code: &str, message: &str, topic: &str) -> Option<String> {
     Some(told.to_owned())
 }
 
-/// Whether this is how SNS refuses what a policy does not allow.
+/// Whether this is how SNS refuses what a policy does not allow. It documents the first two
+/// (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>); the others are what other
+/// services of AWS say, and services with its interface.
 pub(super) fn is_forbidden(code: &str) -> bool {
     matches!(
         code,
@@ -89,6 +91,22 @@ mod tests {
             let told = remedy(code, message, TOPIC).unwrap();
             assert!(told.contains(TOPIC) && told.contains(word), "{told}");
         }
+    }
+
+    #[test]
+    fn a_missing_permission_is_told_whichever_code_the_service_has_for_it() {
+        for code in [
+            "AuthorizationError",
+            "AuthorizationErrorException",
+            "AccessDenied",
+            "AccessDeniedException",
+        ] {
+            assert!(is_forbidden(code), "{code}");
+            let told = remedy(code, "a private word", TOPIC);
+            let wanted = format!("access_key_id has no permission sns:Publish for {TOPIC}");
+            assert_eq!(told, Some(wanted), "{code}");
+        }
+        assert!(!is_forbidden("Denied"));
     }
 
     #[test]
