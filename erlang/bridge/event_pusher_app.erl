@@ -8,6 +8,8 @@
 
 -export([start/2, stop/1]).
 
+-include_lib("kernel/include/logger.hrl").
+
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
     case not_ours() of
@@ -17,8 +19,16 @@ start(_Type, _Args) ->
                                       "path that has these modules: start the server with -pa">>}}
     end.
 
-start_checked(ok) -> start_runtime();
+start_checked(ok) -> ok = tell_unknown(event_pusher_env:unknown()), start_runtime();
 start_checked({error, Reason}) -> {error, Reason}.
+
+%% It is no reason not to start: another version may know them.
+tell_unknown([]) ->
+    ok;
+tell_unknown(Settings) ->
+    ?LOG_WARNING(#{what => event_pusher_unknown_settings, settings => Settings,
+                   known => event_pusher_env:known(),
+                   text => <<"app.config has settings of event_pusher that do not exist; they have no effect">>}).
 
 -spec start_runtime() -> {ok, pid()} | {error, term()}.
 start_runtime() ->

@@ -1,7 +1,7 @@
 -module(event_pusher_env).
 -moduledoc "The settings of the node, the environment of the application: ranges and defaults.".
 
--export([get/1, check/0, check/1]).
+-export([get/1, check/0, check/1, unknown/0, unknown/1, known/0]).
 -export_type([setting/0]).
 
 -type setting() :: runtime_threads | report_interval_ms | reconnect_max_ms.
@@ -32,6 +32,20 @@ check(Settings) ->
         Complaints -> {error, #{what => event_pusher_bad_settings, reason => Complaints,
                                 text => <<"Settings of event_pusher are in app.config">>}}
     end.
+
+%% What nobody reads, as a setting whose name is misspelt.
+-spec unknown() -> [atom()].
+unknown() ->
+    unknown(application:get_all_env(event_pusher)).
+
+-spec unknown([{atom(), term()}]) -> [atom()].
+unknown(Settings) ->
+    %% This one is the system's own.
+    lists:usort([Key || {Key, _Value} <- Settings]) -- [included_applications | known()].
+
+-spec known() -> [setting()].
+known() ->
+    [Setting || {Setting, _Least, _Most} <- ranges()].
 
 -spec complaints([{atom(), term()}]) -> [binary()].
 complaints(Settings) ->

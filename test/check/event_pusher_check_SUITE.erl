@@ -13,6 +13,7 @@
          an_export_of_the_releases_own_module_must_be_there/1,
          a_module_that_is_not_replaced_is_a_warning/1,
          a_call_without_its_function_is_found/1,
+         a_server_without_a_function_is_told_by_its_name/1,
          a_library_that_does_not_load_is_told_with_the_cause/1,
          a_refused_configuration_is_told_without_secrets/1,
          an_unreadable_configuration_is_told/1,
@@ -127,6 +128,22 @@ a_call_without_its_function_is_found(Config) ->
     ?assertEqual([], [Reason || Reason <- Reasons, string:find(Reason, "subelements") =/= nomatch]).
 
 %% Confirms that the text of the system's loader is shown.
+%% Confirms it for what reads the configuration, and for what any other check asks.
+a_server_without_a_function_is_told_by_its_name(Config) ->
+    Other = in_front("newer", Config),
+    compile(Other, mongoose_config_parser, []),
+    {3, Rows, _} = check(?GENERAL, [{front, Other} | Config]),
+    Told = fun(Function) ->
+        Function ++ " is not there: this server is of a version that event_pusher does not know "
+        "(it knows MongooseIM 6.5.0 to 6.8), or a module is missing in the code path"
+    end,
+    ?assertEqual({"configuration", "FAILED", [Told("mongoose_config_parser:get_opts/1")]},
+                 row("configuration", Rows)),
+    ok = file:delete(filename:join(Other, "mongoose_config_parser.beam")),
+    compile(Other, event_pusher_check_names, []),
+    {3, Others, _} = check(?GENERAL, [{front, Other} | Config]),
+    ?assertEqual({"SNS host", "FAILED", [Told("event_pusher_check_names:resolve/1")]}, row("SNS host", Others)).
+
 a_library_that_does_not_load_is_told_with_the_cause(Config) ->
     Ebin = in_front("event_pusher-9/ebin", Config),
     {ok, Files} = file:list_dir(own_ebin()),
@@ -215,7 +232,12 @@ settings_of_the_node_are_checked(Config) ->
          write(File, Text),
          {0, Rows, _} = check(?GENERAL, Config),
          ?assertMatch({_, "ok", [Reason]} when is_list(Reason), row("settings", Rows))
-     end || Text <- ["[{event_pusher, [{runtime_threads, 1}]}, \"other.config\"].", "[]."]].
+     end || Text <- ["[{event_pusher, [{runtime_threads, 1}]}, \"other.config\"].", "[]."]],
+    write(File, "[{event_pusher, [{runtime_thread, 1}, {reconnect_max_ms, 1}]}]."),
+    {0, Rows, _} = check(?GENERAL, Config),
+    ?assertEqual({"settings", "WARNING",
+                  [File ++ ": runtime_thread is no setting of event_pusher and has no effect; there are "
+                   "runtime_threads, report_interval_ms, reconnect_max_ms"]}, row("settings", Rows)).
 
 %% Confirms that it is not made, that it is told where that would be, and that a file in its way, or
 %% in that of a folder above, is told.

@@ -5,6 +5,7 @@
 
 -export([all/0, init_per_testcase/2, end_per_testcase/2]).
 -export([it_starts_and_stops/1,
+         a_setting_that_does_not_exist_is_told/1,
          a_module_of_another_folder_in_front_stops_the_start/1,
          a_module_of_another_folder_behind_does_no_harm/1,
          a_code_path_may_be_relative/1,
@@ -39,6 +40,23 @@ it_starts_and_stops(_Config) ->
          ?assertMatch({ok, _}, application:ensure_all_started(event_pusher)),
          ?assertEqual(ok, application:stop(event_pusher))
      end || _ <- lists:seq(1, 3)].
+
+%% Confirms that it starts nevertheless, that those there are get named, and that it is silent without one.
+a_setting_that_does_not_exist_is_told(_Config) ->
+    _ = application:load(event_pusher),
+    ok = application:set_env(event_pusher, runtime_thread, 4),
+    ok = application:set_env(event_pusher, report_interval_ms, 5000),
+    ok = log_capture:start(),
+    ?assertMatch({ok, _}, application:ensure_all_started(event_pusher)),
+    ?assertMatch(#{settings := [runtime_thread],
+                   known := [runtime_threads, report_interval_ms, reconnect_max_ms]},
+                 log_capture:await(event_pusher_unknown_settings)),
+    ok = application:stop(event_pusher),
+    ok = application:unset_env(event_pusher, runtime_thread),
+    ?assertMatch({ok, _}, application:ensure_all_started(event_pusher)),
+    ?assertEqual(none, log_capture:already(event_pusher_unknown_settings)),
+    ok = application:unset_env(event_pusher, report_interval_ms),
+    ok = log_capture:stop().
 
 %% Confirms that the module and its file are named, and that it starts when that is mended.
 a_module_of_another_folder_in_front_stops_the_start(Config) ->

@@ -73,6 +73,8 @@ row({Name, Check}) ->
         {Name, Check()}
     catch
         Class:Reason:Stacktrace ->
+        error:undef:Stacktrace ->
+            {Name, {failed, [event_pusher_check_error:missing(Stacktrace)]}};
             Kind = event_pusher_check_error:kind(Reason),
             {Name, {failed, [io_lib:format("the check crashed with ~ts ~ts in ~ts",
                                            [Class, Kind, place(Stacktrace)])]}}

@@ -18,6 +18,8 @@ accept(File) ->
         error:{config_error, Text, Errors} ->
             {failed, [io_lib:format("~ts: ~ts", [File, Text])
                       | [event_pusher_check_error:line(Error) || Error <- Errors]]};
+        error:undef:Stacktrace ->
+            {failed, [event_pusher_check_error:missing(Stacktrace)]};
         error:Reason ->
             {failed, [io_lib:format("~ts: ~ts", [File, event_pusher_check_error:line(Reason)])]}
     end.

@@ -1,7 +1,7 @@
 -module(event_pusher_check_error).
 -moduledoc "What may be shown of an error of the server's parser, or of any crash.".
 
--export([line/1, kind/1]).
+-export([line/1, kind/1, missing/1]).
 
 -include("mongoose_config_spec.hrl").
 
@@ -68,6 +68,14 @@ without_details(Value) ->
 is_plain(Values) when is_list(Values) -> lists:all(fun is_plain/1, Values);
 is_plain(Values) when is_tuple(Values) -> is_plain(tuple_to_list(Values));
 is_plain(Value) -> is_atom(Value) orelse is_number(Value) orelse is_binary(Value).
+
+%% The function whose call failed with undef.
+-spec missing(Stacktrace :: [tuple()]) -> iodata().
+missing([{Module, Function, ArityOrArgs, _Location} | _]) ->
+    Arity = if is_list(ArityOrArgs) -> length(ArityOrArgs); true -> ArityOrArgs end,
+    io_lib:format("~ts:~ts/~b is not there: this server is of a version that event_pusher does not know "
+                  "(it knows MongooseIM 6.5.0 to 6.8), or a module is missing in the code path",
+                  [Module, Function, Arity]).
 
 %% The name of a reason, without what it is about.
 -spec kind(term()) -> atom().

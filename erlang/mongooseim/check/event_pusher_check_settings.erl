@@ -24,7 +24,14 @@ are_good(File, Settings) ->
         ok ->
             _ = application:load(event_pusher),
             ok = application:set_env([{event_pusher, Settings}]),
-            {ok, [io_lib:format("~b in ~ts, within their ranges", [length(Settings), File])]};
+            known(File, Settings, event_pusher_env:unknown(Settings));
         {error, #{reason := Complaints}} ->
             {failed, [io_lib:format("~ts: ~ts", [File, Complaint]) || Complaint <- Complaints]}
     end.
+
+known(File, Settings, []) ->
+    {ok, [io_lib:format("~b in ~ts, within their ranges", [length(Settings), File])]};
+known(File, _Settings, Unknown) ->
+    Known = lists:join(", ", [atom_to_list(Setting) || Setting <- event_pusher_env:known()]),
+    {warning, [io_lib:format("~ts: ~tp is no setting of event_pusher and has no effect; there are ~ts",
+                             [File, Setting, Known]) || Setting <- Unknown]}.
