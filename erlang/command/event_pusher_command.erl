@@ -53,12 +53,13 @@ run(Command, [Pool | Args], Node) ->
 look("table", _Node, Pools) -> event_pusher_status:table(Pools);
 look("json", Node, Pools) -> [event_pusher_command_json:pools(Node, Pools), $\n].
 
-%% As the script found it: that there is no terminal, or how many lines it has, and whether with colours.
+%% As the script found it: that there is no terminal, or how many lines and columns it has, and whether with
+%% colours.
 screen("none") ->
     none;
 screen(Found) ->
-    [Lines, Colours] = string:lexemes(Found, ","),
-    #{lines => list_to_integer(Lines), colours => Colours =:= "colours"}.
+    [Lines, Columns, Colours] = string:lexemes(Found, ","),
+    #{lines => list_to_integer(Lines), columns => list_to_integer(Columns), colours => Colours =:= "colours"}.
 
 handle("pause", Name, [], Pool, Node) ->
     did(ask(Node, pause, [Name]), [Pool, " is paused: events are accepted and wait"]);

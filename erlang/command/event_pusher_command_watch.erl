@@ -1,17 +1,18 @@
 -module(event_pusher_command_watch).
 -moduledoc "A live view of the pools of a node, with what happened between two looks.".
 
--export([run/3, frame/4]).
+-export([run/3, frame/3]).
 -export_type([look/0, options/0]).
 
-%% On a terminal, as many lines as it has, and whether with colours; else plain blocks, whole.
--type screen() :: none | #{lines := pos_integer(), colours := boolean()}.
--type options() :: #{every_s := pos_integer(), screen := screen(), patience_ms := pos_integer()}.
+-type options() :: #{every_s := pos_integer(), screen := event_pusher_command_screen:screen(),
+                     patience_ms := pos_integer()}.
 
 %% When the pools were as they are here, by a clock that only runs forward.
 -type look() :: {Ms :: integer(), [event_pusher_status:pool()]}.
 
 -define(WIDTH, 79).
+%% How often it is looked whether the terminal has another size.
+-define(RESIZE_MS, 250).
 
 %% Until the VM ends, with Ctrl-C; or until nobody reads any more.
 -spec run(node(), table | fun(([event_pusher_status:pool()]) -> iodata()), options()) -> ok | {error, Reason :: iodata()}.
@@ -21,19 +22,43 @@ run(Node, Show, Options) ->
 run(Node, Show, #{every_s := Every, patience_ms := Patience} = Options, Before, Due) ->
     Asked = event_pusher_command_node:call(Node, pools, [], Patience),
     Now = erlang:monotonic_time(millisecond),
+    Next = max(Now, Due + Every * 1000),
     case shown(Node, Show, Options, Before, Asked, Now) of
-        {ok, Text} ->
-            case put_chars(Text) of
-                ok ->
-                    Next = max(Now, Due + Every * 1000),
-                    receive after Next - Now -> ok end,
-                    run(Node, Show, Options, looked(Asked, Now), Next);
-                {error, _NobodyReads} ->
-                    ok
+        {ok, Shown} ->
+            case show(Shown, Options, Next) of
+                ok -> run(Node, Show, Options, looked(Asked, Now), Next);
+                {error, _NobodyReads} -> ok
             end;
         {error, Reason} ->
             {error, Reason}
     end.
+
+%% Until it is time for the next look. It is drawn again when the terminal has got another size: no signal
+%% tells of that in every version of Erlang.
+show(Shown, #{screen := Screen}, Until) ->
+    Measured = event_pusher_command_screen:measured(Screen),
+    case put_chars(drawn(Shown, Measured)) of
+        ok -> wait(Shown, Measured, Until);
+        {error, Reason} -> {error, Reason}
+    end.
+
+wait(Shown, Screen, Until) ->
+    case Until - erlang:monotonic_time(millisecond) of
+        Left when Left =< 0 ->
+            ok;
+        Left ->
+            receive after min(Left, pause(Screen, Left)) -> ok end,
+            case event_pusher_command_screen:measured(Screen) of
+                Screen -> wait(Shown, Screen, Until);
+                _Another -> show(Shown, #{screen => Screen}, Until)
+            end
+    end.
+
+pause(none, Left) -> Left;
+pause(_Screen, _Left) -> ?RESIZE_MS.
+
+drawn({lines, Lines}, Screen) -> event_pusher_command_screen:on(Screen, Lines);
+drawn({text, Text}, _Screen) -> Text.
 
 looked({ok, Pools}, Now) -> {Now, Pools};
 looked({error, _Reason}, _Now) -> gone.
@@ -41,14 +66,14 @@ looked({error, _Reason}, _Now) -> gone.
 %% A node that has gone may come back, but one that was not there at the start is an error; so it is to
 %% programs at any time.
 shown(_Node, Show, _Options, _Before, {ok, Pools}, _Now) when is_function(Show) ->
-    {ok, Show(Pools)};
+    {ok, {text, Show(Pools)}};
 shown(_Node, Show, _Options, Before, {error, Reason}, _Now) when is_function(Show); Before =:= none ->
     {error, Reason};
-shown(Node, table, #{every_s := Every, screen := Screen}, _Before, {error, Reason}, _Now) ->
-    {ok, on(Screen, [title(Node, Every), [], [{bad, ["  ", event_pusher_status:cut(Reason, ?WIDTH - 2)]}],
-                     "  tried again at each look"])};
-shown(Node, table, #{every_s := Every, screen := Screen}, Before, {ok, Pools}, Now) ->
-    {ok, frame(title(Node, Every), Before, {Now, Pools}, Screen)}.
+shown(Node, table, #{every_s := Every}, _Before, {error, Reason}, _Now) ->
+    {ok, {lines, [title(Node, Every), [], [{bad, ["  ", event_pusher_status:cut(Reason, ?WIDTH - 2)]}],
+                  "  tried again at each look"]}};
+shown(Node, table, #{every_s := Every}, Before, {ok, Pools}, Now) ->
+    {ok, {lines, frame(title(Node, Every), Before, {Now, Pools})}}.
 
 put_chars(Text) ->
     try io:put_chars(Text) catch error:Reason -> {error, Reason} end.
@@ -61,10 +86,10 @@ title(Node, Every) ->
     [string:pad(event_pusher_status:cut(Left, Room), Room), $\s, Time].
 
 %% What is shown of a look, and of what has changed since the one before.
--spec frame(Title :: iodata(), none | gone | look(), look(), screen()) -> iodata().
-frame(Title, Before, {Now, Pools}, Screen) ->
-    on(Screen, [Title, summary(Pools), [], header()
-                | lists:append([pool(Pool, since(Pool, Before, Now)) || Pool <- Pools])]).
+-spec frame(Title :: iodata(), none | gone | look(), look()) -> [event_pusher_command_screen:line()].
+frame(Title, Before, {Now, Pools}) ->
+    [Title, summary(Pools), [], header()
+     | lists:append([pool(Pool, since(Pool, Before, Now)) || Pool <- Pools])].
 
 summary([]) ->
     "no pools: no module with a backend runs there";
@@ -155,32 +180,3 @@ more(Reason, Total, {Before, _Ms}) ->
 
 indented(Text) ->
     ["  ", event_pusher_status:cut(Text, ?WIDTH - 2)].
-
-%% Screens
-
-%% Each line is drawn over the one that was there, so that nothing flickers. What a terminal has no
-%% line for is counted in its last one.
-on(none, Lines) ->
-    [[plain(Line), $\n] || Line <- Lines] ++ [$\n];
-on(#{lines := Room, colours := Colours}, Lines) ->
-    Shown = case length(Lines) >= Room of
-        true ->
-            {Some, More} = lists:split(max(0, Room - 2), Lines),
-            Some ++ [["  and ", count(length(More), "line"), " more"]];
-        false ->
-            Lines
-    end,
-    ["\e[H", [[styled(Line, Colours), "\e[K\n"] || Line <- Shown], "\e[J"].
-
-plain({_Style, Text}) -> Text;
-plain([Part | More]) -> [plain(Part) | plain(More)];
-plain(Text) -> Text.
-
-styled({Style, Text}, true) when Style =/= none -> [colour(Style), Text, "\e[m"];
-styled({_Style, Text}, _Colours) -> Text;
-styled([Part | More], Colours) -> [styled(Part, Colours) | styled(More, Colours)];
-styled(Text, _Colours) -> Text.
-
-colour(good) -> "\e[32m";
-colour(odd) -> "\e[33m";
-colour(bad) -> "\e[1;31m".

@@ -25,6 +25,7 @@ all() ->
      a_pool_that_has_started_again_has_no_rates_at_first,
      a_small_terminal_is_told_what_it_lacks,
      a_node_that_does_not_run_is_told,
+     the_view_follows_the_size_of_its_terminal,
      a_refused_cookie_is_told,
      a_node_without_the_application_is_told,
      a_vm_args_without_name_or_cookie_is_told].
@@ -155,7 +156,7 @@ the_view_fits_80_columns_and_has_rates(Config) ->
                   status := Status#{state := refused, cause := binary:copy(<<"cause ">>, 30)},
                   times := #{p50_us => 1500, p99_us => 2000000}},
     Long = After#{name := {http, binary:copy(<<"long.example.">>, 9), 12}},
-    Lines = lines(event_pusher_command_watch:frame("title", {1000, [Before]}, {3000, [After, Long]}, none)),
+    Lines = lines(frame("title", {1000, [Before]}, {3000, [After, Long]}, none)),
     ?assertEqual([], [Line || Line <- Lines, string:length(Line) > 79]),
     ?assertEqual(["title",
                   "2 pools: 2 refused; 5872 events waiting",
@@ -171,7 +172,7 @@ a_pool_that_has_started_again_has_no_rates_at_first(Config) ->
     #{counts := Counts} = Pool = pool(Config),
     Before = Pool#{counts := Counts#{accepted := 100, delivered := 100}},
     Rates = fun(Earlier) ->
-        [_, _, _, _, Row | _] = lines(event_pusher_command_watch:frame("", Earlier, {3000, [Pool]}, none)),
+        [_, _, _, _, Row | _] = lines(frame("", Earlier, {3000, [Pool]}, none)),
         lists:sublist(string:lexemes(Row, " "), 5, 3)
     end,
     ?assertEqual(["-", "-", "-"], Rates({1000, [Before]})),
@@ -182,15 +183,48 @@ a_pool_that_has_started_again_has_no_rates_at_first(Config) ->
 a_small_terminal_is_told_what_it_lacks(Config) ->
     Pool = pool(Config),
     Frame = fun(Colours) ->
-        Screen = #{lines => 8, colours => Colours},
-        lists:flatten(io_lib:format("~ts", [event_pusher_command_watch:frame(
-            "title", none, {0, lists:duplicate(9, Pool)}, Screen)]))
+        Screen = #{lines => 8, columns => 80, colours => Colours},
+        lists:flatten(io_lib:format("~ts", [frame("title", none, {0, lists:duplicate(9, Pool)}, Screen)]))
     end,
     "\e[Htitle\e[K\n" ++ _ = Plain = Frame(false),
     ?assertEqual(7, length(string:split(Plain, "\n", all)) - 1),
     ?assertNotEqual(nomatch, string:find(Plain, "\n  and 7 lines more\e[K\n\e[J")),
     ?assertEqual(nomatch, string:find(Plain, "\e[3")),
-    ?assertNotEqual(nomatch, string:find(Frame(true), "\e[33mconnecting\e[m")).
+    ?assertNotEqual(nomatch, string:find(Frame(true), "\e[33mconnecting\e[m")),
+    Narrow = unicode:characters_to_list(frame("tïtle", none, {0, [Pool]}, #{lines => 8, columns => 24, colours => true})),
+    "\e[Htïtle\e[K\n" ++ _ = Narrow,
+    ?assertNotEqual(nomatch, string:find(Narrow, "\nsns:localhost      \e[33mconn\e[m\e[K\n")).
+
+frame(Title, Before, Look, Screen) ->
+    event_pusher_command_screen:on(Screen, event_pusher_command_watch:frame(Title, Before, Look)).
+
+%% Confirms it on a terminal that gets smaller, with looks that are far apart.
+the_view_follows_the_size_of_its_terminal(Config) ->
+    Watch = shell(["status", "watch", "3600", "table", "40,80,colours"], Config),
+    Script = filename:join([filename:dirname(code:which(?MODULE)), "..", "..", "test", "command", "terminal.py"]),
+    Port = open_port({spawn_executable, os:find_executable("python3")},
+                     [{args, [Script, "24", "80", "/bin/sh", "-c", Watch]}, exit_status, binary]),
+    Wide = until(Port, "sns:localhost", <<>>),
+    ?assertNotEqual(nomatch, string:find(Wide, "retry/s   p50   p99")),
+    true = port_command(Port, "5 30\n"),
+    Small = until(Port, "lines more", <<>>),
+    ?assertNotEqual(nomatch, string:find(Small, "and 2 lines more")),
+    ?assertEqual(nomatch, string:find(Small, "waiting oldest")),
+    true = port_command(Port, "24 80\n"),
+    _ = until(Port, "retry/s   p50   p99", <<>>),
+    true = port_close(Port).
+
+until(Port, Wanted, Seen) ->
+    case binary:match(Seen, list_to_binary(Wanted)) of
+        nomatch ->
+            receive
+                {Port, {data, More}} -> until(Port, Wanted, <<Seen/binary, More/binary>>);
+                {Port, {exit_status, Status}} -> ct:fail({Status, Seen})
+            after 30000 -> ct:fail({not_shown, Wanted, Seen})
+            end;
+        _Found ->
+            unicode:characters_to_list(Seen)
+    end.
 
 %% Errors
 

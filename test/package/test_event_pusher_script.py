@@ -602,13 +602,13 @@ class Script(unittest.TestCase):
         for end, wanted in [(ctrl_c, 0), (terminate, 1)]:
             status, seen = self.on_a_terminal(view, end)
             self.assertEqual(wanted, status, seen)
-            self.assertTrue(seen.startswith("\x1b[?1049h\x1b[?25lthe view, 30,colours"), repr(seen))
+            self.assertTrue(seen.startswith("\x1b[?1049h\x1b[?25lthe view, 30,80,colours"), repr(seen))
             self.assertTrue(seen.endswith("\x1b[m\x1b[?25h\x1b[?1049l"), repr(seen))
             self.assertNotIn("Terminated", seen)
             with self.assertRaises(ProcessLookupError):
                 os.kill(int(pid.read_text()), 0)
         _, seen = self.on_a_terminal(view, ctrl_c, {"NO_COLOR": "1"}.items())
-        self.assertIn("the view, 30,plain", seen)
+        self.assertIn("the view, 30,80,plain", seen)
         _, seen = self.on_a_terminal(view, ctrl_c, {"TERM": "dumb"}.items())
         self.assertNotIn("\x1b", seen)
 
