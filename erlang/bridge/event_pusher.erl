@@ -1,10 +1,10 @@
 -module(event_pusher).
 -moduledoc "Pools that deliver messages in the background: start, stop, push, look inside.".
 
--export([check_pool/1, start_pool/3, stop_pools/1, push/2, stats/1, latest/1, try_tls/4, probe/1]).
+-export([check_pool/1, start_pool/3, stop_pools/1, push/2, stats/1, latest/1, try_tls/4, try_receiver/1]).
 -export([spool_orphans/2, spool_room/1]).
 %% For operators
--export([status/0, status/1, pools/0, pause/1, resume/1, retry_now/1, drain/1, drain/2, drop/2]).
+-export([status/0, status/1, pools/0, probe/1, pause/1, resume/1, retry_now/1, drain/1, drain/2, drop/2]).
 -export_type([name/0, settings/0, backend/0, sns/0, http/0, http_credentials/0, rabbit/0, tls/0, spool/0]).
 -export_type([message/0, json/0, attribute/0]).
 -export_type([stats/0, report/0, report_to/0]).
@@ -342,8 +342,8 @@ spool_room(Dir) ->
 %% Tries the receiver that the settings name, and delivers nothing: SNS is asked for its topics, with a
 %% signature; to HTTP a connection is made; RabbitMQ is asked for its exchanges. Nothing of it needs to run
 %% here. It takes as long as the time limits allow. An error names every unusable setting.
--spec probe(settings()) -> {ok, [finding()]} | {error, [binary()]}.
-probe(Settings) ->
+-spec try_receiver(settings()) -> {ok, [finding()]} | {error, [binary()]}.
+try_receiver(Settings) ->
     try
         event_pusher_nif:probe(Settings)
     catch
@@ -380,6 +380,12 @@ status(Name) ->
 -spec pools() -> [event_pusher_status:pool()].
 pools() ->
     event_pusher_status:all().
+
+%% Tries what the pool delivers to, with the options that the pool has, and delivers nothing; of push
+%% notifications, whether registrations can be read. It takes as long as the time limits allow.
+-spec probe(name()) -> {ok, [finding()]} | {error, closed | unknown}.
+probe(Name) ->
+    handled(Name, fun(Module) -> Module:probe(Name) end).
 
 %% Attempts nothing from now on, as while a receiver is maintained. Events are accepted as before,
 %% within the bounds of the queue, and wait; what is under way ends. Until resume/1, or until the pool stops.

@@ -9,6 +9,8 @@
                    receiver => binary()}.
 
 -callback stats(event_pusher:name()) -> {ok, event_pusher:stats()} | {error, closed}.
+-doc "What is found at what it delivers to, without delivering anything.".
+-callback probe(event_pusher:name()) -> {ok, [event_pusher:finding()]} | {error, closed}.
 -doc "Nothing is attempted from now on; what comes is accepted as before.".
 -callback pause(event_pusher:name()) -> ok | {error, closed}.
 -callback resume(event_pusher:name()) -> ok | {error, closed}.

@@ -9,7 +9,7 @@
 
 -export([start_link/4, handle/1, drain/1, stops_within_ms/1]).
 %% event_pusher_directory callbacks
--export([stats/1, pause/1, resume/1, retry_now/1, purge/2]).
+-export([stats/1, probe/1, pause/1, resume/1, retry_now/1, purge/2]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 -export_type([hidden/0, refusal/0]).
 
@@ -72,6 +72,34 @@ entry(Name) ->
 -spec stats(event_pusher:name()) -> {ok, event_pusher:stats()} | {error, closed}.
 stats(Name) ->
     with(Name, fun(Pool) -> {ok, event_pusher_nif:stats(Pool)} end).
+
+%% The receiver is tried by the caller, so that the owner goes on meanwhile.
+-spec probe(event_pusher:name()) -> {ok, [event_pusher:finding()]} | {error, closed}.
+probe(Name) ->
+    case entry(Name) of
+        #{owner := Owner} -> found(settings(Owner));
+        none -> {error, closed}
+    end.
+
+%% A stack trace would show the settings.
+-spec found({ok, hidden()} | {error, closed}) -> {ok, [event_pusher:finding()]} | {error, closed}.
+found({ok, Hidden}) ->
+    try event_pusher_nif:probe(Hidden()) of
+        {ok, Findings} -> {ok, Findings};
+        {error, Complaints} -> {ok, [{broken, Complaint} || Complaint <- Complaints]}
+    catch
+        error:_ -> {ok, [{broken, <<"the probe panicked">>}]}
+    end;
+found({error, closed}) ->
+    {error, closed}.
+
+-spec settings(Owner :: pid()) -> {ok, hidden()} | {error, closed}.
+settings(Owner) ->
+    try
+        {ok, gen_server:call(Owner, settings)}
+    catch
+        exit:_GoneOrBusy -> {error, closed}
+    end.
 
 -spec pause(event_pusher:name()) -> ok | {error, closed}.
 pause(Name) ->
@@ -160,7 +188,10 @@ former_ended(#{owner := Owner, teller := Teller} = Entry, #{name := Name} = Stat
         Later -> former_ended(Later, State)
     end.
 
--spec handle_call(term(), gen_server:from(), state()) -> {reply, ok | {error, unknown}, state()}.
+-spec handle_call(term(), gen_server:from(), state()) ->
+    {reply, ok | hidden() | {error, unknown}, state()}.
+handle_call(settings, _From, #{settings := Hidden} = State) ->
+    {reply, Hidden, State};
 handle_call(drain, _From, State) ->
     ok = drain_own(State),
     {reply, ok, State};

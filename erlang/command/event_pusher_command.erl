@@ -7,6 +7,8 @@
 %% What the script is told apart from a VM that could not run the command, which ends with 1.
 -define(REFUSED, 3).
 -define(PATIENCE_MS, 10000).
+%% Longer than the time limits of a connection and a few requests to a receiver.
+-define(PROBE_MS, 60000).
 
 %% The arguments are the folder of vm.args, the command, and what the command takes.
 -spec main() -> no_return().
@@ -26,6 +28,9 @@ status(ok) ->
 status({ok, Text}) ->
     io:put_chars(Text),
     0;
+status({failed, Text}) ->
+    io:put_chars(Text),
+    ?REFUSED;
 status({error, Reason}) ->
     io:put_chars(standard_error, ["event-pusher: ", Reason, $\n]),
     ?REFUSED.
@@ -61,6 +66,12 @@ screen(Found) ->
     [Lines, Columns, Colours] = string:lexemes(Found, ","),
     #{lines => list_to_integer(Lines), columns => list_to_integer(Columns), colours => Colours =:= "colours"}.
 
+handle("probe", Name, [], _Pool, Node) ->
+    case event_pusher_command_node:call(Node, probe, [Name], ?PROBE_MS) of
+        {ok, {ok, Findings}} -> {result(Findings), [found(Finding) || Finding <- Findings]};
+        {ok, Answer} -> answer(Answer);
+        {error, Reason} -> {error, Reason}
+    end;
 handle("pause", Name, [], Pool, Node) ->
     did(ask(Node, pause, [Name]), [Pool, " is paused: events are accepted and wait"]);
 handle("resume", Name, [], Pool, Node) ->
@@ -86,6 +97,17 @@ handle("drop", Name, [Age], Pool, Node) ->
     case ask(Node, drop, [Name, Which]) of
         {ok, Events} -> {ok, io_lib:format("~ts: ~b events dropped~n", [Pool, Events])};
         {error, Reason} -> did({error, Reason}, Pool)
+    end.
+
+%% As event-pusher check says it.
+found({How, Text}) ->
+    Word = case How of works -> "ok"; unsure -> "WARNING"; broken -> "FAILED" end,
+    [string:pad(Word, 10), Text, $\n].
+
+result(Findings) ->
+    case lists:keymember(broken, 1, Findings) of
+        true -> failed;
+        false -> ok
     end.
 
 ask(Node, Function, Args) ->

@@ -28,6 +28,7 @@
          events_that_no_pool_has_are_a_warning/1,
          a_handler_needs_its_outgoing_pool/1,
          exchanges_need_a_connection/1,
+         where_registrations_are_is_told/1,
          an_unknown_sns_host_is_a_warning/1,
          a_receiver_is_tried_over_tls/1,
          tls_options_that_cannot_be_used_are_not_tried/1,
@@ -39,7 +40,7 @@
 
 -define(NAMES, ["installation", "modules", "code path", "exports", "calls", "native library",
                 "settings", "configuration", "options", "spool", "spool disk", "spool lock",
-                "spool events", "HTTP pools", "RabbitMQ", "SNS host", "TLS"]).
+                "spool events", "HTTP pools", "RabbitMQ", "push storage", "SNS host", "TLS"]).
 -define(GENERAL, "[general]\nhosts = [\"localhost\"]\ndefault_server_domain = \"localhost\"\n").
 -define(SNS, "[modules.mod_event_pusher.sns]\nsns_host = \"http://127.0.0.1:4100\"\n"
              "region = \"eu-west-1\"\naccess_key_id = \"AKIAHIDDEN\"\n"
@@ -74,7 +75,7 @@ what_fits_is_ok(Config) ->
     ?assertMatch({_, _, ["event_pusher " ++ _]}, row("installation", Rows)),
     ?assertMatch({_, _, [_, "localhost: http, rabbit, sns"]}, row("configuration", Rows)),
     ?assertMatch({_, _, ["1 modules are replaced" ++ _]}, row("exports", Rows)),
-    ?assertNotEqual(nomatch, string:find(Output, "ok: 17, warnings: 0, failed: 0")).
+    ?assertNotEqual(nomatch, string:find(Output, "ok: 18, warnings: 0, failed: 0")).
 
 %% Confirms that it does not fail for that.
 what_is_not_installed_is_a_warning(Config) ->
@@ -127,7 +128,6 @@ a_call_without_its_function_is_found(Config) ->
                          Reasons)),
     ?assertEqual([], [Reason || Reason <- Reasons, string:find(Reason, "subelements") =/= nomatch]).
 
-%% Confirms that the text of the system's loader is shown.
 %% Confirms it for what reads the configuration, and for what any other check asks.
 a_server_without_a_function_is_told_by_its_name(Config) ->
     Other = in_front("newer", Config),
@@ -144,6 +144,7 @@ a_server_without_a_function_is_told_by_its_name(Config) ->
     {3, Others, _} = check(?GENERAL, [{front, Other} | Config]),
     ?assertEqual({"SNS host", "FAILED", [Told("event_pusher_check_names:resolve/1")]}, row("SNS host", Others)).
 
+%% Confirms that the text of the system's loader is shown.
 a_library_that_does_not_load_is_told_with_the_cause(Config) ->
     Ebin = in_front("event_pusher-9/ebin", Config),
     {ok, Files} = file:list_dir(own_ebin()),
@@ -199,6 +200,7 @@ options_are_complained_about_as_at_a_start(Config) ->
             "[modules.mod_event_pusher.rabbit.connection]\npassword = \"hidden\"\n"
             "tls.versions = [\"tlsv1\"]\n"
             "[modules.mod_event_pusher.push]\nplugin_module = \"lists\"\niqdisc.type = \"queues\"\n"
+            "backend = \"rdbms\"\n"
             "[outgoing_pools.http.hooks.connection]\nhost = \"ftp://user:hidden@localhost\"\n"],
     {3, Rows, Output} = check(Toml, Config),
     {_, "FAILED", Lines} = row("options", Rows),
@@ -207,6 +209,8 @@ options_are_complained_about_as_at_a_start(Config) ->
                   "localhost, http: host: must be an http or https URL" ++ _,
                   "localhost, http: headers.x-key: must be text without control characters, got other characters",
                   "localhost, http: signing_secrets: must be 1 to 10 different texts" ++ _,
+                  "localhost, push: backend: must be another one without [outgoing_pools.rdbms.default], "
+                  "got \"rdbms\"",
                   "localhost, push: iqdisc.workers: must be given with iqdisc.type \"queues\"" ++ _,
                   "localhost, push: plugin_module: must be a module with one of may_publish/2" ++ _,
                   "localhost, rabbit: tls.versions: must be " ++ _,
@@ -367,6 +371,14 @@ exchanges_need_a_connection(Config) ->
     [?assertMatch({0, _, _}, check([?GENERAL, Toml], Config))
      || Toml <- [[?RABBIT, "[outgoing_pools.rabbit.event_pusher.connection]\n"],
                  "[modules.mod_event_pusher.rabbit]\n"]].
+
+%% Confirms that it is said which command reads them.
+where_registrations_are_is_told(Config) ->
+    {0, Rows, _} = check([?GENERAL, "[modules.mod_event_pusher.push]\n"], Config),
+    ?assertEqual({"push storage", "ok", ["mnesia: read by the running node only; to try it there: "
+                                         "event-pusher probe push:localhost"]}, row("push storage", Rows)),
+    {0, Without, _} = check(?GENERAL, Config),
+    ?assertEqual({"push storage", "ok", ["not configured"]}, row("push storage", Without)).
 
 %% Confirms that scheme and port do not disturb.
 an_unknown_sns_host_is_a_warning(Config) ->

@@ -16,6 +16,7 @@ all() ->
      the_table_is_that_of_the_node,
      json_has_all_that_a_program_of_erlang_gets,
      json_takes_any_text,
+     what_a_probe_finds_is_told_and_the_status_says_whether_all_is_well,
      a_pool_is_paused_and_goes_on,
      a_drain_tells_what_is_left,
      what_waits_is_dropped_by_its_age,
@@ -24,8 +25,8 @@ all() ->
      the_view_fits_80_columns_and_has_rates,
      a_pool_that_has_started_again_has_no_rates_at_first,
      a_small_terminal_is_told_what_it_lacks,
-     a_node_that_does_not_run_is_told,
      the_view_follows_the_size_of_its_terminal,
+     a_node_that_does_not_run_is_told,
      a_refused_cookie_is_told,
      a_node_without_the_application_is_told,
      a_vm_args_without_name_or_cookie_is_told].
@@ -108,6 +109,24 @@ json_takes_any_text(_Config) ->
 
 decoded(Json) ->
     jiffy:decode(unicode:characters_to_binary(Json), [return_maps]).
+
+%% Confirms it with a receiver that nobody has, and with a pool that has no topic.
+what_a_probe_finds_is_told_and_the_status_says_whether_all_is_well(Config) ->
+    Peer = ?config(peer, Config),
+    Start = fun(More) ->
+        ok = call(Peer, host, stop, []),
+        Opts = sns_rig:opts(#{endpoint => iolist_to_binary(["http://127.0.0.1:", integer_to_list(rig:free_port())]),
+                              region => <<"eu-west-1">>, account_id => <<"123456789012">>,
+                              access_key_id => <<"AKIDEXAMPLE">>, secret_access_key => <<"hidden">>}),
+        Topics = [presence_updates_topic, pm_messages_topic, muc_messages_topic],
+        ok = call(Peer, rig, start_host, [#{mod_event_pusher => #{sns => maps:merge(maps:without(Topics, Opts), More)}}])
+    end,
+    Start(#{}),
+    ?assertEqual({0, "WARNING   no topic is configured, so nothing is sent there\n"},
+                 command(["probe", "sns:localhost"], Config)),
+    Start(#{pm_messages_topic => "pm"}),
+    {3, Output} = command(["probe", "sns:localhost"], Config),
+    ?assertEqual("FAILED    Connection refused (os error 111)\n", Output).
 
 %% Confirms it in the node.
 a_pool_is_paused_and_goes_on(Config) ->

@@ -15,7 +15,7 @@ import unittest
 from releases import AARCH64, LINE, START_SCRIPT, VM_ARGS, Place, elf, tree, write
 
 NOBODY = 65534
-COMMANDS = ["install", "uninstall", "check", "status", "pause", "resume", "retry-now", "drain", "drop"]
+COMMANDS = ["install", "uninstall", "check", "status", "probe", "pause", "resume", "retry-now", "drain", "drop"]
 
 
 class Script(unittest.TestCase):
@@ -518,6 +518,7 @@ class Script(unittest.TestCase):
             (("status", "--watch", "--json"), ["status", "watch", "2", "json", "none"]),
             (("status", "--watch", "5"), ["status", "watch", "5", "table", "none"]),
             (("status", "--watch=10"), ["status", "watch", "10", "table", "none"]),
+            (("probe", "push:localhost"), ["probe", "push:localhost"]),
             (("pause", "sns:localhost"), ["pause", "sns:localhost"]),
             (("resume", "http:a b:2"), ["resume", "http:a b:2"]),
             (("retry-now", "sns:localhost"), ["retry-now", "sns:localhost"]),
@@ -638,7 +639,7 @@ class Script(unittest.TestCase):
                       ("install", "--config", "x", "--release", "y"), ("check", "--dry-run", "--release", "y"), ("help", "x"),
                       ("status", "x", "--release", "y"), ("status", "--watch", "0", "--release", "y"),
                       ("status", "--watch=3601", "--release", "y"), ("status", "--watch=1.5", "--release", "y"),
-                      ("pause", "--release", "y"), ("pause", "a", "b", "--release", "y"), ("pause", "a", "--all", "--release", "y"),
+                      ("probe", "--release", "y"), ("pause", "--release", "y"), ("pause", "a", "b", "--release", "y"), ("pause", "a", "--all", "--release", "y"),
                       ("drain", "a", "--timeout", "x", "--release", "y"), ("drain", "a", "--timeout=99999999999999999999", "--release", "y"),
                       ("drop", "a", "--release", "y"), ("drop", "a", "--all", "--older-than", "1", "--release", "y")]:
             result = says(*words)

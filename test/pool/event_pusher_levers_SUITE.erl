@@ -16,6 +16,7 @@
 all() ->
     [what_is_seen_fits_a_terminal_and_a_program,
      a_pool_that_is_not_there_is_named,
+     what_a_pool_delivers_to_is_tried_with_its_own_options,
      a_paused_pool_waits_and_a_resumed_one_goes_on,
      paused_notifications_wait_and_go_on,
      a_drain_waits_for_what_was_accepted_and_tells_what_is_left,
@@ -73,12 +74,25 @@ what_is_seen_fits_a_terminal_and_a_program(_Config) ->
 
 a_pool_that_is_not_there_is_named(_Config) ->
     [?assertEqual({error, unknown}, Ask({sns, <<"nowhere">>}))
-     || Ask <- [fun event_pusher:status/1, fun event_pusher:pause/1, fun event_pusher:resume/1,
+     || Ask <- [fun event_pusher:status/1, fun event_pusher:probe/1, fun event_pusher:pause/1, fun event_pusher:resume/1,
                 fun event_pusher:retry_now/1, fun event_pusher:drain/1,
                 fun(Name) -> event_pusher:drop(Name, all) end]],
     ok = push_rig:stop_host(),
     ?assertEqual({error, unknown}, event_pusher:pause(?SNS)),
     ?assertNotEqual(nomatch, string:find(printed(fun event_pusher:status/0), "no pools")).
+
+%% Confirms that nothing is delivered, that a pause does not matter, and what is found when a topic is gone.
+what_a_pool_delivers_to_is_tried_with_its_own_options(Config) ->
+    Before = sns_service:count(?config(service, Config)),
+    {ok, Found} = event_pusher:probe(?SNS),
+    ?assertMatch([{works, _}], [Finding || {_, Text} = Finding <- Found,
+                                           string:find(Text, ":pm is there, and the key is right") =/= nomatch]),
+    ?assertMatch([_, _], [Text || {broken, Text} <- Found, string:find(Text, "there is no topic") =/= nomatch]),
+    ok = event_pusher:pause(?SNS),
+    ?assertEqual({ok, Found}, event_pusher:probe(?SNS)),
+    ?assertEqual({ok, [{works, <<"registrations can be read (mnesia)">>}]}, event_pusher:probe(?PUSH)),
+    ?assertEqual(Before, sns_service:count(?config(service, Config))),
+    ?assertMatch(#{accepted := 0}, sns_rig:stats()).
 
 %% Handling
 

@@ -111,7 +111,7 @@ pool_complaints(Pool, Opts) ->
 -spec probe(module(), mongooseim:host_type(), gen_mod:module_opts()) ->
     [{Receiver :: binary(), {ok, [event_pusher:finding()]} | {error, [binary()]}}].
 probe(Module, HostType, Opts) ->
-    [{Receiver, event_pusher:probe(settings(Pool, Opts))}
+    [{Receiver, event_pusher:try_receiver(settings(Pool, Opts))}
      || #{fields := #{receiver := Receiver}} = Pool <- Module:pools(HostType, Opts)].
 
 own_complaints(Pool, Opts) ->

@@ -53,6 +53,7 @@ rows(Config, AppConfig, More) ->
              {"spool events", fun event_pusher_check_spool:have_no_strangers/0},
              {"HTTP pools", fun event_pusher_check_options:http_pools_exist/0},
              {"RabbitMQ", fun event_pusher_check_options:rabbit_has_a_connection/0},
+             {"push storage", fun event_pusher_check_options:push_storage/0},
              {"SNS host", fun() -> event_pusher_check_names:resolve(
                                      event_pusher_check_receivers:sns_urls()) end},
              {"TLS", fun() -> event_pusher_check_tls:connections_work(
@@ -72,9 +73,9 @@ row({Name, Check}) ->
     try
         {Name, Check()}
     catch
-        Class:Reason:Stacktrace ->
         error:undef:Stacktrace ->
             {Name, {failed, [event_pusher_check_error:missing(Stacktrace)]}};
+        Class:Reason:Stacktrace ->
             Kind = event_pusher_check_error:kind(Reason),
             {Name, {failed, [io_lib:format("the check crashed with ~ts ~ts in ~ts",
                                            [Class, Kind, place(Stacktrace)])]}}

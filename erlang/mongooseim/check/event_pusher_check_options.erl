@@ -1,7 +1,7 @@
 -module(event_pusher_check_options).
 -moduledoc "Whether backends can use their options, and find the connections that these name.".
 
--export([are_good/0, http_pools_exist/0, rabbit_has_a_connection/0]).
+-export([are_good/0, http_pools_exist/0, rabbit_has_a_connection/0, push_storage/0]).
 
 %% All that would end the start of a module, but for what the other checks are about.
 -spec are_good() -> event_pusher_check:outcome().
@@ -39,6 +39,18 @@ rabbit_has_a_connection() ->
                || {HostType, Opts} <- Users, not is_map_key(connection, Opts),
                   not has_pool(rabbit, HostType, event_pusher)],
     outcome(Missing, "all host types with exchanges have a connection (~b)", length(Users)).
+
+%% This VM has neither the server's Mnesia nor its pools, so nothing is read.
+-spec push_storage() -> event_pusher_check:outcome().
+push_storage() ->
+    case [{Backend, HostType} || {HostType, #{backend := Backend}} <- event_pusher_check_config:with(push)] of
+        [] ->
+            {ok, ["not configured"]};
+        [{_, First} | _] = Used ->
+            Backends = lists:usort([atom_to_list(Backend) || {Backend, _} <- Used]),
+            {ok, [io_lib:format("~ts: read by the running node only; to try it there: event-pusher probe push:~ts",
+                                [lists:join(", ", Backends), First])]}
+    end.
 
 outcome([], _Format, 0) -> {ok, ["not configured"]};
 outcome([], Format, Count) -> {ok, [io_lib:format(Format, [Count])]};

@@ -10,7 +10,7 @@
 
 -export([start/3, stop/1, push/2, cast/3, labels/1]).
 %% event_pusher_directory callbacks
--export([stats/1, pause/1, resume/1, retry_now/1, purge/2]).
+-export([stats/1, probe/1, pause/1, resume/1, retry_now/1, purge/2]).
 %% For jobs that wait for an answer
 -export([answered/2, resume/2]).
 %% Called by the supervisor and by workers
@@ -158,6 +158,11 @@ call_workers(HostType, Queue, Calls) ->
 -spec stats(event_pusher:name()) -> {ok, event_pusher:stats()} | {error, closed}.
 stats(Name) ->
     with(Name, fun(Queue) -> {ok, event_pusher_push_queue:stats(Queue)} end).
+
+%% Who delivers notifications is for users to say.
+-spec probe(event_pusher:name()) -> {ok, [event_pusher:finding()]} | {error, closed}.
+probe({push, HostType} = Name) ->
+    with(Name, fun(_Queue) -> {ok, [event_pusher_push_storage:probe(HostType)]} end).
 
 -spec pause(event_pusher:name()) -> ok | {error, closed}.
 pause(Name) ->

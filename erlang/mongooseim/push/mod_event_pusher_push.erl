@@ -47,8 +47,10 @@ check_options(HostType, Opts) ->
 
 %% What start/2 complains about, without a start.
 -spec complaints(mongooseim:host_type(), gen_mod:module_opts()) -> [binary()].
-complaints(_HostType, #{iqdisc := IQDisc, plugin_module := Plugin} = Opts) ->
-    [<<"iqdisc.workers: must be given with iqdisc.type \"queues\", got nothing">>
+complaints(HostType, #{iqdisc := IQDisc, plugin_module := Plugin, backend := Backend} = Opts) ->
+    [<<"backend: must be another one without [outgoing_pools.rdbms.default], got \"rdbms\"">>
+     || Backend =:= rdbms, event_pusher_outgoing:find(rdbms, HostType, default) =:= {error, not_configured}]
+        ++ [<<"iqdisc.workers: must be given with iqdisc.type \"queues\", got nothing">>
      || IQDisc =:= queues]
         ++ mod_event_pusher_push_plugin:complaints(Plugin)
         ++ event_pusher_queue_options:complaints(Opts).
