@@ -86,6 +86,8 @@ the same for all pools with one directory. What is older than max_age_ms when it
 
 -type rabbit() :: #{
     host := binary(),
+    %% Nodes in its place, each with a port or not.
+    hosts => [binary()],
     port := inet:port_number(),
     username := binary(),
     password := binary(),

@@ -29,15 +29,28 @@ ORPHANS_DIE = ["setpriv", "--pdeathsig", "KILL"]
 class Broker:
     """Folder, ports and settings stay the same whenever the node comes and goes."""
 
-    def __init__(self, tls=None, client_authority=None):
-        """tls: the names of a certificate file and a key file; client_authority: of who has to sign clients'."""
+    def __init__(self, tls=None, client_authority=None, name="receiver", beside=None):
+        """tls: the names of a certificate file and a key file; client_authority: of who has to sign clients'.
+
+        beside: another one that runs when this one starts first, so that they are a cluster from then on. They have the
+        port mapper, the cookie and the user together.
+        """
         (HERE.parents[1] / "_build").mkdir(exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="rabbit-", dir=HERE.parents[1] / "_build"))
-        self.port, self.distribution_port, self.epmd_port = free_port(), free_port(), free_port()
+        self.port, self.distribution_port = free_port(), free_port()
         self.tls_port = free_port() if tls else None
-        self.username, self.password = "receiver", secrets.token_hex(16)
-        self.node = self.control = None
-        self._configure(tls, client_authority)
+        self.name, self.node, self.control, self.epmd = f"{name}@localhost", None, None, None
+        if beside:
+            self.epmd_port, self.cookie = beside.epmd_port, beside.cookie
+            self.username, self.password = beside.username, beside.password
+        else:
+            self.epmd_port, self.cookie = free_port(), secrets.token_hex(16)
+            self.username, self.password = "receiver", secrets.token_hex(16)
+        self._configure(tls, client_authority, beside)
+        if not beside:
+            self._map_ports()
+
+    def _map_ports(self):
         self.epmd = subprocess.Popen(
             [*ORPHANS_DIE, "epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"],
             stdin=subprocess.DEVNULL,
@@ -45,7 +58,7 @@ class Broker:
             cwd=self.folder,
         )
 
-    def _configure(self, tls, client_authority):
+    def _configure(self, tls, client_authority, beside):
         settings = {
             "listeners.tcp.1": f"127.0.0.1:{self.port}",
             "default_user": self.username,
@@ -54,6 +67,12 @@ class Broker:
             # Less than this is left only where nothing else works either.
             "disk_free_limit.absolute": "1MB",
         }
+        if beside:
+            settings |= {
+                "cluster_formation.peer_discovery_backend": "classic_config",
+                "cluster_formation.classic_config.nodes.1": beside.name,
+                "cluster_formation.classic_config.nodes.2": self.name,
+            }
         if tls:
             settings |= {
                 "listeners.ssl.1": f"127.0.0.1:{self.tls_port}",
@@ -69,7 +88,7 @@ class Broker:
         (self.folder / "rabbitmq.conf").write_text("".join(f"{key} = {value}\n" for key, value in settings.items()))
         (self.folder / "enabled_plugins").write_text("[].\n")
         cookie = self.folder / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(16))
+        cookie.write_text(self.cookie)
         cookie.chmod(0o400)
 
     def _environment(self, control):
@@ -78,7 +97,7 @@ class Broker:
             "HOME": folder,
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": "receiver@localhost",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(self.distribution_port),
             "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
             "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/advanced.config",
@@ -153,6 +172,7 @@ class Broker:
     def remove(self):
         """Leaves nothing behind."""
         self.kill()
-        self.epmd.kill()
-        self.epmd.wait()
+        if self.epmd:
+            self.epmd.kill()
+            self.epmd.wait()
         shutil.rmtree(self.folder, ignore_errors=True)

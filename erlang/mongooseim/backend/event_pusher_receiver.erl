@@ -1,7 +1,7 @@
 -module(event_pusher_receiver).
 -moduledoc "How log lines name a receiver: where it is, but nothing that may be a secret.".
 
--export([url/1, url/3, path/1, broker/3]).
+-export([url/1, url/3, path/1, broker/3, cluster/2]).
 
 %% Of SNS: a name or a URL. Without a scheme, it is https.
 -spec url(Host :: string()) -> binary().
@@ -30,9 +30,18 @@ url(Host, Prefix, Path) ->
 %% Of RabbitMQ.
 -spec broker(Host :: binary(), inet:port_number(), VirtualHost :: binary()) -> binary().
 broker(Host, Port, VirtualHost) ->
-    [Name | _] = lists:reverse(binary:split(Host, <<"@">>, [global])),
-    Text = io_lib:format("~ts:~b, virtual host \"~ts\"", [bracketed(Name), Port, VirtualHost]),
+    Text = io_lib:format("~ts:~b, virtual host \"~ts\"", [bracketed(name(Host)), Port, VirtualHost]),
     unicode:characters_to_binary(Text).
+
+%% Of RabbitMQ with several nodes, as they are written.
+-spec cluster(Hosts :: [binary()], VirtualHost :: binary()) -> binary().
+cluster(Hosts, VirtualHost) ->
+    Names = lists:join(", ", [name(Host) || Host <- Hosts]),
+    unicode:characters_to_binary(io_lib:format("~ts, virtual host \"~ts\"", [Names, VirtualHost])).
+
+%% Without what stands before it, which may be a user with a password.
+name(Host) ->
+    lists:last(binary:split(Host, <<"@">>, [global])).
 
 bracketed(Name) ->
     case {binary:match(Name, <<":">>), Name} of

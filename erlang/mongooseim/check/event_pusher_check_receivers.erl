@@ -34,11 +34,26 @@ https(Tag, #{host := Url} = ConnOpts) ->
 
 amqps(HostType, Opts) ->
     case rabbit_connection(HostType, Opts) of
-        {Section, #{tls := _, host := Host, port := Port} = ConnOpts} ->
+        {Section, #{tls := _} = ConnOpts} ->
             [#{section => Section, host => Host, port => Port,
-               tls => event_pusher_tls:options(true, ConnOpts)}];
+               tls => event_pusher_tls:options(true, ConnOpts)}
+             || {Host, Port} <- broker_nodes(ConnOpts)];
         _WithoutTls ->
             []
+    end.
+
+%% What cannot be read is complained about elsewhere.
+broker_nodes(#{hosts := Hosts, port := Port}) ->
+    [{string:trim(Host, both, "[]"), maps:get(port, Parts, Port)}
+     || Text <- Hosts, #{host := Host} = Parts <- [uri_string:parse(["amqp://", authority(Text)])]];
+broker_nodes(#{host := Host, port := Port}) ->
+    [{Host, Port}].
+
+%% An address of IPv6 may be without brackets.
+authority(Text) ->
+    case inet:parse_ipv6strict_address(binary_to_list(Text)) of
+        {ok, _} -> ["[", Text, "]"];
+        {error, _} -> Text
     end.
 
 rabbit_connection(_HostType, #{connection := ConnOpts}) ->

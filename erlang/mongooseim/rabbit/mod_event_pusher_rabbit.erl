@@ -90,11 +90,13 @@ exchange_spec(Kind, Topics) ->
      #section{items = maps:from_list([{Key, Spec} || {Key, Spec, _Default} <- Options]),
               defaults = maps:from_list([{Key, Default} || {Key, _Spec, Default} <- Options])}}.
 
-%% The keys of [outgoing_pools.rabbit.event_pusher.connection], for use in its place.
+%% The keys of [outgoing_pools.rabbit.event_pusher.connection], for use in its place, and the nodes of
+%% a cluster.
 connection_spec() ->
     Text = #option{type = binary, validate = non_empty},
     Number = #option{type = integer, validate = non_negative},
     #section{items = #{<<"host">> => #option{type = string, validate = non_empty},
+                       <<"hosts">> => #list{items = Text, validate = unique_non_empty},
                        <<"port">> => #option{type = integer, validate = port},
                        <<"username">> => Text,
                        <<"password">> => Text,
@@ -202,8 +204,7 @@ labels(HostType) ->
     event_pusher_backend:pool().
 pool(HostType, Exchanges, Opts) ->
     {PoolOpts, ConnOpts} = connection(HostType, Opts),
-    #{host := Host, port := Port, virtual_host := VirtualHost} = Backend =
-        backend(HostType, Exchanges, ConnOpts, Opts),
+    Backend = backend(HostType, Exchanges, ConnOpts, Opts),
     Labels = labels(HostType),
     Settings = #{pool_size => maps:get(workers, PoolOpts, ?WORKERS),
                  retry_count => infinity,
@@ -211,11 +212,12 @@ pool(HostType, Exchanges, Opts) ->
                  retry_max_ms => ?RETRY_MAX_MS,
                  backend => {rabbit, Backend}},
     Name = {rabbit, HostType},
-    Fields = Labels#{receiver => event_pusher_receiver:broker(Host, Port, VirtualHost)},
+    Fields = Labels#{receiver => receiver(Backend)},
     #{name => Name,
       log => <<"rabbit ", HostType/binary>>,
       labels => Labels,
       settings => Settings,
+      complaints => complaints(maps:get(connection, Opts, #{})),
       fields => Fields, report_to => {event_pusher_backend, report, [Fields, [Name]]},
       context => Exchanges}.
 
@@ -232,6 +234,18 @@ connection(HostType, _Opts) ->
                               "or [outgoing_pools.rabbit.event_pusher]">>})
     end.
 
+%% The default beside hosts is nobody's.
+complaints(#{hosts := _, host := Host}) when Host =/= "localhost" ->
+    [<<"host: must be left out beside hosts, got both">>];
+complaints(_ConnOpts) ->
+    [].
+
+%% The broker, in words.
+receiver(#{hosts := [_ | _] = Hosts, virtual_host := VirtualHost}) ->
+    event_pusher_receiver:cluster(Hosts, VirtualHost);
+receiver(#{host := Host, port := Port, virtual_host := VirtualHost}) ->
+    event_pusher_receiver:broker(Host, Port, VirtualHost).
+
 -spec backend(mongooseim:host_type(), exchanges(), map(), gen_mod:module_opts()) ->
     event_pusher:rabbit().
 backend(HostType, Exchanges, ConnOpts, Opts) ->
@@ -239,6 +253,7 @@ backend(HostType, Exchanges, ConnOpts, Opts) ->
       virtual_host := VirtualHost, confirms_enabled := Confirms} = ConnOpts,
     Reconnect = maps:get(reconnect, ConnOpts, #{}),
     #{host => unicode:characters_to_binary(Host),
+      hosts => maps:get(hosts, ConnOpts, []),
       port => Port,
       username => Username,
       password => Password,

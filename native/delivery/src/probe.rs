@@ -2,6 +2,7 @@
 //! as it can without an event.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 /// One thing that a probe has found, in words for an operator. They hold no credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,4 +13,18 @@ pub enum Finding {
     Unsure(Cow<'static, str>),
     /// Events would not arrive, for this reason.
     Broken(Cow<'static, str>),
+}
+
+// === impl Finding ===
+
+impl Finding {
+    /// The same, of one of several places.
+    pub(crate) fn at(self, place: &impl Display) -> Self {
+        let said = |text: Cow<'static, str>| format!("{place}: {text}").into();
+        match self {
+            Self::Works(text) => Self::Works(said(text)),
+            Self::Unsure(text) => Self::Unsure(said(text)),
+            Self::Broken(text) => Self::Broken(said(text)),
+        }
+    }
 }

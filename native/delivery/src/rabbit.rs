@@ -22,6 +22,7 @@ mod connection;
 pub(crate) mod fuzzing;
 mod greeting;
 mod keeper;
+mod nodes;
 mod probe;
 mod publish;
 mod settings;

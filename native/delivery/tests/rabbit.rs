@@ -27,6 +27,7 @@ fn pool(port: u16) -> Pool {
     };
     let rabbit = RabbitOptions {
         host: "127.0.0.1".into(),
+        hosts: Vec::new(),
         port,
         username: "guest".into(),
         password: "guest".into(),

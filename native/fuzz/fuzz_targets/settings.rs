@@ -81,6 +81,7 @@ fn backend(which: u64, number: u64, lines: &mut Lines<'_>) -> BackendOptions {
         }),
         _ => BackendOptions::Rabbit(RabbitOptions {
             host: with_user(number, next(lines)),
+            hosts: vec![with_user(number, next(lines)); usize::from(number % 2 == 1)],
             port: 5672,
             username: next(lines),
             password: PLANTED.into(),

@@ -16,11 +16,14 @@ use tcp_stream::RustlsConnector;
 use tokio::time::timeout;
 
 use super::greeting::strange;
+use super::nodes::Node;
 use super::settings::RabbitSettings;
 use crate::dial::dial;
 
-/// For name look-up, TCP and TLS, and then once more for AMQP's own handshake.
+/// For name look-up, TCP and TLS, and then once more for AMQP's own handshake: for all nodes together,
+/// so that silent ones do not keep from one that would answer, but so much for each.
 const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE_FOR_EACH: Duration = Duration::from_secs(3);
 
 /// As the server's own client has it, in seconds.
 const HEARTBEAT: u16 = 10;
@@ -32,48 +35,58 @@ pub(super) struct SocketGuard(TcpStream);
 
 type Stream = AsyncTcpStream<Compat<tokio::net::TcpStream>>;
 
-pub(super) async fn connect(settings: &RabbitSettings) -> Result<(Connection, SocketGuard), Error> {
-    let (stream, guard) = within(reach(settings)).await?;
-    match within(open(settings, stream)).await {
+pub(super) async fn connect(
+    settings: &RabbitSettings,
+    node: &Node,
+) -> Result<(Connection, SocketGuard), Error> {
+    let patience = patience(settings.login.nodes.len());
+    let (stream, guard) = within(patience, reach(settings, node)).await?;
+    match within(patience, open(settings, node, stream)).await {
         Ok(connection) => Ok((connection, guard)),
         // Whatever a broker says of itself is better than a guess.
         Err(error) if settings.tls.is_none() && !error.is_amqp_error() => {
-            let login = &settings.login;
-            let strange = strange(&login.host, login.port).await;
+            let strange = strange(&node.host, node.port).await;
             Err(strange.map_or(error, |text| io::Error::other(text).into()))
         }
         Err(error) => Err(error),
     }
 }
 
-async fn within<T>(attempt: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let attempted = timeout(PATIENCE, attempt).await;
+fn patience(nodes: usize) -> Duration {
+    (PATIENCE / nodes.try_into().unwrap_or(u32::MAX)).max(PATIENCE_FOR_EACH)
+}
+
+async fn within<T>(
+    patience: Duration,
+    attempt: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let attempted = timeout(patience, attempt).await;
     attempted.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
-async fn reach(settings: &RabbitSettings) -> Result<(Stream, SocketGuard), Error> {
-    let login = &settings.login;
-    let socket = dial(&login.host, login.port).await?;
+async fn reach(settings: &RabbitSettings, node: &Node) -> Result<(Stream, SocketGuard), Error> {
+    let socket = dial(&node.host, node.port).await?;
     let guard = SocketGuard(socket.as_fd().try_clone_to_owned()?.into());
     let stream = AsyncTcpStream::Plain(Compat::new(socket));
     let Some(tls) = &settings.tls else { return Ok((stream, guard)) };
     let connector = RustlsConnector::from(tls.config());
     let name = tls.server_name().map(ServerName::to_str);
-    Ok((stream.into_rustls(&connector, name.as_deref().unwrap_or(&login.host)).await?, guard))
+    Ok((stream.into_rustls(&connector, name.as_deref().unwrap_or(&node.host)).await?, guard))
 }
 
 /// The client would reach the broker as well; but of an attempt at that which fails, it leaves a task
 /// behind for ever (lapin 4.12).
-async fn open(settings: &RabbitSettings, stream: Stream) -> Result<Connection, Error> {
+async fn open(settings: &RabbitSettings, node: &Node, stream: Stream) -> Result<Connection, Error> {
     let stream = Mutex::new(Some(stream));
     let connector = async move |_, _| {
         let taken = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
         taken.ok_or_else(|| Error::from(io::Error::from(io::ErrorKind::ConnectionAborted)))
     };
-    Connection::connector(uri(settings), default_runtime()?, connector, properties(settings)).await
+    let uri = uri(settings, node);
+    Connection::connector(uri, default_runtime()?, connector, properties(settings)).await
 }
 
-fn uri(settings: &RabbitSettings) -> AMQPUri {
+fn uri(settings: &RabbitSettings, node: &Node) -> AMQPUri {
     let login = &settings.login;
     let userinfo = AMQPUserInfo {
         username: login.username.clone(),
@@ -82,7 +95,7 @@ fn uri(settings: &RabbitSettings) -> AMQPUri {
     AMQPUri {
         // Only the connector above looks at it.
         scheme: AMQPScheme::AMQP,
-        authority: AMQPAuthority { userinfo, host: login.host.clone(), port: login.port },
+        authority: AMQPAuthority { userinfo, host: node.host.clone(), port: node.port },
         vhost: login.virtual_host.clone(),
         query: AMQPQueryString { heartbeat: Some(HEARTBEAT), ..AMQPQueryString::default() },
     }

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 
 use super::connect::{SocketGuard, connect};
+use super::nodes::Node;
 use super::settings::{Declare, Exchange, RabbitSettings};
 
 /// How long after a channel was closed a broker that counts them still counts it.
@@ -66,10 +67,11 @@ impl OpenConnection {
     /// `counted` tells that a connection has ended by one more.
     pub(super) async fn open(
         settings: &RabbitSettings,
+        node: &Node,
         wanted: NonZeroUsize,
         counted: bool,
     ) -> Result<Self, Unopened> {
-        let (connection, guard) = connect(settings).await.map_err(Unopened::Connection)?;
+        let (connection, guard) = connect(settings, node).await.map_err(Unopened::Connection)?;
         let allowed = usize::from(connection.configuration().channel_max());
         let channels = NonZeroUsize::new(allowed).map_or(wanted, |allowed| wanted.min(allowed));
         let batches = (channels.get() - 1).max(1);

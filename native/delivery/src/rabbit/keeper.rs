@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::cause::{Cause, cause, cause_at, is_channel_limit, refuses_login};
 use super::connection::{OpenConnection, Unopened};
+use super::nodes::{Node, Turns};
 use super::settings::{Declare, RabbitSettings};
 use super::state::{Event, ExchangeEvent, StateCell};
 use crate::backoff::Backoff;
@@ -60,12 +61,16 @@ impl Keeper {
         let reconnect = self.settings.reconnect;
         let mut backoff = Backoff::new(reconnect, fastrand::f64);
         let mut allowed = None::<Allowed>;
+        let mut turns = Turns::new(&self.settings.login.nodes);
         loop {
+            let node = turns.next();
             let began = Instant::now();
             let wanted = allowed.as_ref().map_or(self.channels, |allowed| allowed.channels);
-            let delay = match OpenConnection::open(&self.settings, wanted, allowed.is_some()).await
+            let delay = match OpenConnection::open(&self.settings, node, wanted, allowed.is_some())
+                .await
             {
                 Ok(connection) => {
+                    turns.connected();
                     let channels = connection.channels().get();
                     let end = self.serve(connection, allowed.as_ref(), status).await;
                     // Another connection may have more channels, unless this one has ended by them.
@@ -85,8 +90,12 @@ impl Keeper {
                     Duration::ZERO
                 }
                 Err(Unopened::Connection(error) | Unopened::Channels(_, error)) => {
-                    self.not_connected(&error, status);
-                    if refuses_login(&error) { reconnect.max } else { next(&mut backoff) }
+                    self.not_connected(node, &error, status);
+                    match turns.all_have_failed() {
+                        true if refuses_login(&error) => reconnect.max,
+                        true => next(&mut backoff),
+                        false => Duration::ZERO,
+                    }
                 }
             };
             let _ = timeout(delay, status.hurried()).await;
@@ -94,8 +103,11 @@ impl Keeper {
     }
 
     /// Counts an attempt to connect that failed, and what the broker refuses with it.
-    fn not_connected(&self, error: &Error, status: &StatusCell) {
-        let (cause, refused) = (cause(error), refusal(&self.settings, error));
+    fn not_connected(&self, node: &Node, error: &Error, status: &StatusCell) {
+        let (mut cause, refused) = (cause(error), refusal(&self.settings, error));
+        if self.settings.login.nodes.len() > 1 {
+            cause = format!("{node}: {cause}").into();
+        }
         self.apply(Event::NotConnected { cause, refused }, status);
     }
 

@@ -2,21 +2,36 @@
 
 use std::num::NonZeroUsize;
 
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::GOODBYE;
 use super::cause::{ChannelEnd, cause, cause_at};
 use super::connection::{OpenConnection, Unopened};
 use super::keeper::refusal;
+use super::nodes::Node;
 use super::settings::{Declare, Exchange, RabbitSettings};
 use crate::probe::Finding;
 
-/// Connects, asks for each exchange by a passive declaration, and leaves. Nothing is made.
+/// Connects to each node, asks for each exchange by a passive declaration, and leaves. Nothing is made.
 pub(crate) async fn probe(settings: RabbitSettings) -> Vec<Finding> {
-    let connection = match OpenConnection::open(&settings, NonZeroUsize::MIN, false).await {
+    let [node] = &settings.login.nodes[..] else {
+        let nodes = settings.login.nodes.iter();
+        let probed = nodes.map(async |node| named(node, probe_node(&settings, node).await));
+        return join_all(probed).await.concat();
+    };
+    probe_node(&settings, node).await
+}
+
+fn named(node: &Node, findings: Vec<Finding>) -> Vec<Finding> {
+    findings.into_iter().map(|finding| finding.at(node)).collect()
+}
+
+async fn probe_node(settings: &RabbitSettings, node: &Node) -> Vec<Finding> {
+    let connection = match OpenConnection::open(settings, node, NonZeroUsize::MIN, false).await {
         Ok(connection) => connection,
         Err(Unopened::Connection(error) | Unopened::Channels(_, error)) => {
-            let told = refusal(&settings, &error).unwrap_or_else(|| cause(&error));
+            let told = refusal(settings, &error).unwrap_or_else(|| cause(&error));
             return vec![Finding::Broken(told)];
         }
     };

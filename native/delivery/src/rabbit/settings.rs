@@ -1,12 +1,12 @@
 //! Checked settings of the RabbitMQ backend.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use event_pusher_settings::{InvalidSettings, Secret};
 use event_pusher_tls::{Tls, TlsOptions};
 use serde::Deserialize;
 
+use super::nodes::{Node, no_host};
 use crate::backoff::RetrySettings;
 
 /// AMQP's short strings: names of exchanges and virtual hosts, routing keys.
@@ -21,7 +21,10 @@ const SHORTEST_DELAY_MS: u64 = 100;
 pub struct RabbitOptions {
     /// Host name or address.
     pub host: String,
-    /// TCP port.
+    /// The nodes of a cluster, in its place: each a host name or an address, with a port or not.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// TCP port, of all nodes that have none of their own.
     pub port: u16,
     /// Name of the user.
     pub username: String,
@@ -88,8 +91,8 @@ pub enum Declare {
 /// The broker and the user.
 #[derive(Clone, Debug)]
 pub(super) struct Login {
-    pub(super) host: String,
-    pub(super) port: u16,
+    /// One at least.
+    pub(super) nodes: Vec<Node>,
     pub(super) username: String,
     pub(super) password: Secret,
     pub(super) virtual_host: String,
@@ -123,12 +126,7 @@ impl RabbitOptions {
         retry_max_age: Option<Duration>,
     ) -> Result<RabbitSettings, InvalidSettings> {
         let mut complaints = InvalidSettings::default();
-        if let Some(got) = no_host(&self.host) {
-            // Without the text, which may hold a password.
-            let allowed = "a host name or an address alone, as port, user and virtual_host have \
-                           options of their own";
-            complaints.complain("host", allowed, got);
-        }
+        let nodes = self.nodes(&mut complaints);
         short(&mut complaints, "virtual_host", &self.virtual_host);
         if self.mandatory && !self.confirms {
             complaints.complain("mandatory", "false without confirms_enabled", true);
@@ -144,8 +142,7 @@ impl RabbitOptions {
                 self.nack_retry_max_ms,
             ),
             login: Login {
-                host: self.host,
-                port: self.port,
+                nodes,
                 username: self.username,
                 password: self.password,
                 virtual_host: self.virtual_host,
@@ -158,6 +155,35 @@ impl RabbitOptions {
             exchanges: self.exchanges,
             workers,
         })
+    }
+
+    /// What is complained about is shown without its text, which may hold a password.
+    fn nodes(&self, complaints: &mut InvalidSettings) -> Vec<Node> {
+        if self.hosts.is_empty() {
+            if let Some(got) = no_host(&self.host) {
+                let allowed = "a host name or an address alone, as port, user and virtual_host \
+                               have options of their own";
+                complaints.complain("host", allowed, got);
+            }
+            return vec![Node { host: self.host.clone(), port: self.port }];
+        }
+        let allowed = "host names or addresses, each with a port or not, as in \"mq1.example.com\", \
+                       \"10.0.0.2:5673\" or \"[2001:db8::1]:5672\"";
+        let mut nodes = Vec::new();
+        for (index, text) in self.hosts.iter().enumerate() {
+            match Node::parse(text, self.port) {
+                Ok(node) if nodes.contains(&node) => {
+                    let got = format_args!("{node} twice");
+                    complaints.complain("hosts", "different nodes", got);
+                }
+                Ok(node) => nodes.push(node),
+                Err(got) => {
+                    let got = format_args!("{got} as number {}", index + 1);
+                    complaints.complain("hosts", allowed, got);
+                }
+            }
+        }
+        nodes
     }
 
     /// A delay of zero is legal, and not meant as a flood.
@@ -187,22 +213,6 @@ fn short(complaints: &mut InvalidSettings, field: &str, text: &str) {
     }
 }
 
-/// What the text is, if it cannot be a host name or an address.
-fn no_host(text: &str) -> Option<&'static str> {
-    let address = text.parse::<IpAddr>().is_ok();
-    match text {
-        "" => Some("nothing"),
-        _ if address => None,
-        _ if text.contains("://") => Some("a URL"),
-        _ if text.contains('@') => Some("a user"),
-        _ if text.contains('/') => Some("a path"),
-        _ if text.starts_with('[') => Some("an address in brackets"),
-        _ if text.contains(':') => Some("a port"),
-        _ if text.contains(char::is_whitespace) => Some("a blank"),
-        _ => None,
-    }
-}
-
 // === impl RabbitSettings ===
 
 impl RabbitSettings {
@@ -219,6 +229,7 @@ mod tests {
     fn options(exchanges: Vec<Exchange>) -> RabbitOptions {
         RabbitOptions {
             host: "localhost".into(),
+            hosts: Vec::new(),
             port: 5672,
             username: "guest".into(),
             password: "a secret".into(),
@@ -294,6 +305,24 @@ mod tests {
         for host in ["mq.example.com", "mq", "under_score.test.", "127.0.0.1", "::1", "fe80::1"] {
             assert_eq!(complaint(host), None, "{host}");
         }
+    }
+
+    #[test]
+    fn each_host_that_is_no_node_is_told() {
+        let hosts = |hosts: &[&str]| {
+            let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+            RabbitOptions { hosts, ..options(Vec::new()) }.check(1, None)
+        };
+        let nodes = hosts(&["mq1", "mq2:5673"]).unwrap().login.nodes;
+        assert_eq!(
+            nodes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["mq1:5672", "mq2:5673"]
+        );
+        let complaints =
+            hosts(&["mq1", "mq1:5672", "guest:secretword@mq2", "mq3:x"]).unwrap_err().0;
+        assert_eq!(complaints[0], "hosts: must be different nodes, got mq1:5672 twice");
+        assert!(complaints[1].ends_with("got a user as number 3"), "{complaints:?}");
+        assert!(complaints[2].ends_with("got a port that is none as number 4"), "{complaints:?}");
     }
 
     #[test]
