@@ -22,7 +22,7 @@ MARKS = re.compile(r"(<!-- begin of figures[^>]*-->\n).*?(<!-- end of figures --
 
 # The chart
 BARS, DOTS = ["sns", "http", "rabbit"], "hook"
-WIDTH, LEFT, RIGHT, LINE, HEAD = 860, 250, 150, 16, 34
+WIDTH, LEFT, RIGHT, LINE, HEAD = 880, 270, 150, 16, 34
 COLORS = {"here": "#8e8e8e", "this": "#3274d9", "that": "#b58900"}
 STYLE = """
 svg { font: 11px sans-serif } .page { fill: #fff } text { fill: #222 } .head { font-weight: bold; font-size: 12px }

@@ -32,27 +32,38 @@ set_report_interval() ->
 
 %% Returns the name of the pool.
 -spec start(setup()) -> event_pusher:name().
-start({sns, Url, PoolSize, More}) ->
+start(Setup) ->
+    ok = stop_former(),
+    start_host(Setup).
+
+%% What failed has not stopped.
+stop_former() ->
+    case lists:keymember(host, 1, application:which_applications()) of
+        true -> stop();
+        false -> ok
+    end.
+
+start_host({sns, Url, PoolSize, More}) ->
     ok = start_sns([?HT], Url, PoolSize, More),
     {sns, ?HT};
-start({spooled_sns, Url, Folder, More}) ->
+start_host({spooled_sns, Url, Folder, More}) ->
     %% New each time.
     _ = file:del_dir_r(Folder),
     ok = knows(mod_event_pusher, [spool]),
     Spool = #{dir => list_to_binary(Folder), max_bytes => ?SPOOL_BYTES, sync => 500},
     ok = rig:start_host(#{mod_event_pusher => #{sns => sns_opts(Url, 100, More), spool => Spool}}),
     {sns, ?HT};
-start({http, Url, Workers, More}) ->
+start_host({http, Url, Workers, More}) ->
     ok = start_http(Url, Workers, 1, More),
     {http, ?HT, 1};
-start({rabbit, Info, More}) ->
+start_host({rabbit, Info, More}) ->
     Exchanges = maps:with([chat_msg_exchange], rabbit_rig:exchanges()),
     Connection = rabbit_rig:connection(Info, maps:without([queue], More)),
     %% No queue is bound: the bare loops and the broker have the same to do.
     ok = rabbit_rig:start_host(Exchanges#{connection => Connection, mandatory => false,
                                           queue => queue(More)}),
     {rabbit, ?HT};
-start({push, Receiver, Folder}) ->
+start_host({push, Receiver, Folder}) ->
     _ = file:del_dir_r(Folder),
     ok = host_mnesia:start(Folder),
     ok = push_rig:start_host(#{virtual_pubsub_hosts => [{prefix, <<"virtual.">>}], queue => queue(#{})}),

@@ -100,23 +100,25 @@ line(Port) ->
                  fun((bench_case:builds()) -> Result)) -> Result.
 with_nodes(#{fresh := true}, Builds, Rig, Fun) ->
     Fun([{Build, fun(Module, Function, Args) ->
-              with_node(Ebin, Rig, fun(Node) -> call(Node, Module, Function, Args) end)
+              with_node(Ebin, Rig, fun(Call) -> Call(Module, Function, Args) end)
           end} || {Build, Ebin} <- Builds]);
 with_nodes(#{}, [], _Rig, Fun) ->
     Fun([]);
 with_nodes(Case, [{Build, Ebin} | Builds], Rig, Fun) ->
-    with_node(Ebin, Rig, fun(Node) ->
-        Call = fun(Module, Function, Args) -> call(Node, Module, Function, Args) end,
+    with_node(Ebin, Rig, fun(Call) ->
         with_nodes(Case, Builds, Rig, fun(Others) -> Fun([{Build, Call} | Others]) end)
     end).
 
 with_node(Ebin, Rig, Fun) ->
     Node = start_node([Ebin], Rig),
-    try
-        ok = call(Node, bench_host, start_application, []),
-        Fun(Node)
-    after
-        stop_node(Node)
+    try Fun(calls(Node)) after stop_node(Node) end.
+
+%% A build that does not start fails in each row, not all at once.
+calls(Node) ->
+    try call(Node, bench_host, start_application, []) of
+        ok -> fun(Module, Function, Args) -> call(Node, Module, Function, Args) end
+    catch
+        error:Reason -> fun(_Module, _Function, _Args) -> error({does_not_start, Reason}) end
     end.
 
 %% A VM with the event_pusher of a build. All that is not event_pusher is what this VM has.
