@@ -14,7 +14,7 @@
 
 -spec cases() -> [bench_case:bench_case()].
 cases() ->
-    [#{name => "many", needs => [counted],
+    [#{name => "many", needs => [counted], optional => true,
        title => "deliveries per second, from the first push to the last arrival",
        figures => [{rate, "per s", 0}, {cpu, "CPU s per 100k", 2}], rows => fun rows/1}].
 

@@ -127,7 +127,7 @@ start_node(Ebin, #{ca := Ca}) ->
                                           filename:basename(filename:dirname(Folder)) =/= "event_pusher"],
     {ok, Peer, _} = peer:start_link(#{connection => standard_io, wait_boot => ?BOOT_MS,
                                       exec => os:find_executable("erl"),
-                                      args => ["+Bd", "-kernel", "logger_level", "error",
+                                      args => ["+Bd", "-kernel", "logger_level", "critical",
                                                "-env", "ERL_CRASH_DUMP_SECONDS", "0", "-pa"]
                                               ++ [filename:absname(Folder) || Folder <- Ebin] ++ Others,
                                       env => [{"SSL_CERT_FILE", Ca}]}),
