@@ -1,10 +1,11 @@
 -module(docs_first_event_SUITE).
--moduledoc "The first event of the manual, with its own receiver and its own configuration.".
+-moduledoc "The first event of the manual, with its own receivers and configurations: by itself, and with Docker Compose.".
 
 -behaviour(ct_suite).
 
--export([all/0, suite/0]).
--export([the_receiver_of_the_manual_prints_what_it_says/1]).
+-export([all/0, suite/0, init_per_testcase/2, end_per_testcase/2]).
+-export([the_receiver_of_the_manual_prints_what_it_says/1,
+         the_receiver_of_the_compose_example_prints_what_its_page_says/1]).
 
 -include_lib("common_test/include/ct.hrl").
 -include_lib("stdlib/include/assert.hrl").
@@ -12,40 +13,63 @@
 -define(WAIT, 30000).
 
 all() ->
-    [the_receiver_of_the_manual_prints_what_it_says].
+    [Case || {Case, 1} <- ?MODULE:module_info(exports), Case =/= module_info].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
 
+init_per_testcase(_Case, Config) ->
+    {ok, _} = application:ensure_all_started(event_pusher),
+    [{port, integer_to_binary(rig:free_port())} | Config].
+
+end_per_testcase(_Case, _Config) ->
+    _ = lists:keymember(host, 1, application:which_applications()) andalso host:stop(),
+    application:stop(event_pusher).
+
 %% Confirms the code, the options and the line; only the port is another one.
 the_receiver_of_the_manual_prints_what_it_says(Config) ->
+    Page = page("README.md"),
+    General = "[general]\nhosts = [\"localhost\"]\ndefault_server_domain = \"localhost\"\n",
+    Line = first_event(block("python", Page), [General, block("toml", Page)], Config),
+    ?assertNotEqual(nomatch, string:find(Page, ["\n       ", Line, "\n"])).
+
+%% Confirms it for the files that the container mounts; only host and port are others, and modules of the
+%% server that it has for clients are left out.
+the_receiver_of_the_compose_example_prints_what_its_page_says(Config) ->
+    Posting = binary:replace(page("compose/mongooseim.toml"), <<"receiver:8000">>, <<"127.0.0.1:8000">>),
+    Toml = re:replace(Posting, "^\\[modules\\.mod_(disco|presence|roster)\\]$", "", [multiline, global]),
+    Line = first_event(page("compose/receiver.py"), Toml, Config),
+    ?assertNotEqual(nomatch, string:find(page("compose/README.md"), ["  | ", Line, "\n"])).
+
+page(Name) ->
     Docs = filename:join([filename:dirname(code:which(?MODULE)), "..", "..", "docs"]),
-    {ok, Page} = file:read_file(filename:join(Docs, "README.md")),
-    Free = integer_to_binary(rig:free_port()),
-    Block = fun(Language) ->
-        {match, [Indented]} = re:run(Page, ["```", Language, "\n(.*?) *```"],
-                                     [dotall, {capture, all_but_first, binary}]),
-        binary:replace(re:replace(Indented, "^   ", "", [multiline, global, {return, binary}]), <<"8000">>, Free)
+    {ok, Page} = file:read_file(filename:join(Docs, Name)),
+    Page.
+
+block(Language, Page) ->
+    {match, [Indented]} = re:run(Page, ["```", Language, "\n(.*?) *```"],
+                                 [dotall, {capture, all_but_first, binary}]),
+    re:replace(Indented, "^   ", "", [multiline, global, {return, binary}]).
+
+%% What the receiver prints when Alice has written to Bob.
+first_event(Receiver, Toml, Config) ->
+    Free = ?config(port, Config),
+    File = fun(Name, Text) ->
+        Path = filename:join(?config(priv_dir, Config), Name),
+        ok = file:write_file(Path, binary:replace(iolist_to_binary(Text), <<"8000">>, Free, [global])),
+        Path
     end,
-    Path = fun(Name) -> filename:join(?config(priv_dir, Config), Name) end,
-    ok = file:write_file(Path("receiver.py"), Block("python")),
-    General = "[general]\nhosts = [\"example.com\"]\ndefault_server_domain = \"example.com\"\n",
-    ok = file:write_file(Path("mongooseim.toml"), [General, Block("toml")]),
-    Python = os:find_executable("python3"),
     Port = open_port({spawn_executable, os:find_executable("setpriv")},
-                     [{args, ["--pdeathsig", "TERM", Python, Path("receiver.py")]}, {line, 200}]),
+                     [{args, ["--pdeathsig", "TERM", os:find_executable("python3"), File("receiver.py", Receiver)]},
+                      {line, 200}]),
     {os_pid, Pid} = erlang:port_info(Port, os_pid),
-    {ok, _} = application:ensure_all_started(event_pusher),
     try
         ok = listens(binary_to_integer(Free), 1000),
-        ok = host:start(Path("mongooseim.toml")),
-        host:send_message(<<"alice@example.com/phone">>, <<"bob@example.com/laptop">>,
-                          rig:message(<<"chat">>, <<"Hi, Bob!">>)),
-        Line = receive {Port, {data, {eol, Text}}} -> Text after ?WAIT -> ct:fail(nothing_printed) end,
-        ?assertMatch({_, _}, binary:match(Page, iolist_to_binary(["\n       ", Line, "\n"])))
+        ok = host:start(File("mongooseim.toml", Toml)),
+        host:send_message(<<"alice@localhost/phone">>, <<"bob@localhost/laptop">>,
+                          rig:message(<<"chat">>, <<"Hello">>)),
+        receive {Port, {data, {eol, Text}}} -> Text after ?WAIT -> ct:fail(nothing_printed) end
     after
-        _ = lists:keymember(host, 1, application:which_applications()) andalso host:stop(),
-        application:stop(event_pusher),
         os:cmd("kill " ++ integer_to_list(Pid))
     end.
 
