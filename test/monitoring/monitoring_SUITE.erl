@@ -62,9 +62,11 @@ secure_handler(#{url := Url}, #{ca := Ca}) ->
      "  tls.cacertfile = \"", Ca, "\"\n",
      "\n[[modules.mod_event_pusher.http.handlers]]\n  pool_name = \"https_pool\"\n"].
 
+%% With a spool, HTTP would try for a day.
 spool(Config) ->
     Dir = filename:join(?config(priv_dir, Config), "spool"),
-    ["\n[modules.mod_event_pusher.spool]\n  dir = \"", Dir, "\"\n"].
+    ["\n[modules.mod_event_pusher.spool]\n  dir = \"", Dir, "\"\n"
+     "\n[modules.mod_event_pusher.http.retry]\n  max_age_ms = 100\n"].
 
 %% Each query of each panel has a result, and numbers in it, but for certificates where there is no TLS.
 the_dashboard_shows_what_there_is(Config) ->
