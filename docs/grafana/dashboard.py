@@ -45,6 +45,11 @@ def times(metric):
     return [(f"histogram_quantile({rank}, {rate})", name) for rank, name in [(0.5, "p50"), (0.99, "p99")]]
 
 
+def of_host(count, name=""):
+    """Per second, of a count that is not of a pool."""
+    return (f"sum by (host_type) (rate({count}{{OF_HOST}}[$__rate_interval]))", name)
+
+
 def status():
     pools = " or ".join(
         f"(event_pusher_status_{state}{{WHERE}} > 0) * 0 + {len(STATES) - place}" for place, (state, _) in enumerate(STATES)
@@ -97,7 +102,7 @@ ROWS = [
             (
                 "Attributes left out per second",
                 "cps",
-                [("sum by (host_type) (rate(event_pusher_sns_dropped_attributes_count{OF_HOST}[$__rate_interval]))", "")],
+                [of_host("event_pusher_sns_dropped_attributes_count")],
             ),
         ),
     ),
@@ -130,6 +135,17 @@ ROWS = [
             ("Files set aside", "short", level(f"{SPOOL}_set_aside_files")),
             ("Events of folders that no pool has", "short", level(f"{SPOOL}_orphaned_events", how="max")),
             ("Bytes of folders that no pool has", "bytes", level(f"{SPOOL}_orphaned_bytes", how="max")),
+        ],
+    ),
+    (
+        "Rules",
+        None,
+        [
+            (
+                "Dropped by rules per second",
+                "cps",
+                [of_host(f"event_pusher_rules_dropped_{backend}", backend) for backend in ("sns", "http", "rabbit", "push")],
+            )
         ],
     ),
 ]

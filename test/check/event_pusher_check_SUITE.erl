@@ -17,6 +17,7 @@
          a_library_that_does_not_load_is_told_with_the_cause/1,
          a_refused_configuration_is_told_without_secrets/1,
          an_unreadable_configuration_is_told/1,
+         a_mistake_in_a_rule_is_told_with_its_number/1,
          options_are_complained_about_as_at_a_start/1,
          settings_of_the_node_are_checked/1,
          the_folder_of_a_spool_is_looked_at/1,
@@ -188,6 +189,17 @@ a_refused_configuration_is_told_without_secrets(Config) ->
 an_unreadable_configuration_is_told(Config) ->
     {3, Rows, _} = check("[general\npassword = \"hidden\"", Config),
     ?assertMatch({_, "FAILED", [_ | _]}, row("configuration", Rows)).
+
+%% Confirms it for one that we find, and one that the server finds.
+a_mistake_in_a_rule_is_told_with_its_number(Config) ->
+    {3, Rows, _} = check([?GENERAL, "[[modules.mod_event_pusher.rules]]\naction = \"keep\"\n"
+                          "[[modules.mod_event_pusher.rules]]\nhints = [\"nostore\"]\n"], Config),
+    {_, "FAILED", [_File, Line]} = row("configuration", Rows),
+    ?assertEqual("modules.mod_event_pusher.rules: rule 2: hints: must be \"no-store\" or \"no-copy\" or "
+                 "\"no-permanent-store\" or \"store\", got \"nostore\": event_pusher_bad_rule", Line),
+    {3, Others, _} = check([?GENERAL, "[[modules.mod_event_pusher.rules]]\nhas_body = 1\n"], Config),
+    {_, "FAILED", [_, Other]} = row("configuration", Others),
+    ?assertMatch("modules.mod_event_pusher.rules.has_body: " ++ _, Other).
 
 %% Confirms it for each backend, with all complaints at once and without secrets. The options in their
 %% full number are for the suite of the start.

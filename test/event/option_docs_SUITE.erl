@@ -15,7 +15,7 @@
 -define(MODULES, [{<<"sns">>, mod_event_pusher_sns}, {<<"http">>, mod_event_pusher_http},
                   {<<"rabbit">>, mod_event_pusher_rabbit}, {<<"push">>, mod_event_pusher_push}]).
 -define(PAGES, ["sns.md", "http.md", "webhooks.md", "rabbit.md", "push.md", "queue.md", "retry.md",
-                "spool.md"]).
+                "spool.md", "rules.md"]).
 
 %% The words behind modules.mod_event_pusher, as in [<<"sns">>, <<"queue">>, <<"max_events">>].
 -type path() :: [binary()].
@@ -79,7 +79,8 @@ shown({words, Words}) -> Words.
 
 -spec accepted() -> [{path(), section | option, default()}].
 accepted() ->
-    lists:append([accepted([<<"spool">>], event_pusher_spool_options:spec())
+    lists:append([accepted([<<"spool">>], event_pusher_spool_options:spec()),
+                  item([<<"rules">>], event_pusher_rules_options:spec(), none)
                   | [accepted([Backend], Module:config_spec()) || {Backend, Module} <- ?MODULES]]).
 
 accepted(Path, #section{items = Items, defaults = Defaults}) ->

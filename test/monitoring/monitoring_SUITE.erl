@@ -38,8 +38,9 @@ init_per_suite(Config) ->
     {ok, Prometheus} = prometheus_service:start(metrics_endpoint:url(Endpoint), path(?ALERTS)),
     Certs = test_certs:make(?config(priv_dir, Config)),
     {ok, Secure} = http_service:start(maps:with([cert, key], Certs)),
-    More = [secure_handler(http_service:info(Secure), Certs), spool(Config)],
+    More = [secure_handler(http_service:info(Secure), Certs), spool(Config), rule()],
     Services = in_root(fun() -> demo_receivers:start(More) end),
+    _ = host:send_message(<<"bot@localhost">>, <<"bob@localhost">>, rig:message(<<"chat">>, <<"Hi">>)),
     ok = prometheus_service:await_scrape(Prometheus),
     ?assertMatch({All, All}, demo_conversation:play(Services)),
     settle(Prometheus),
@@ -67,6 +68,10 @@ spool(Config) ->
     Dir = filename:join(?config(priv_dir, Config), "spool"),
     ["\n[modules.mod_event_pusher.spool]\n  dir = \"", Dir, "\"\n"
      "\n[modules.mod_event_pusher.http.retry]\n  max_age_ms = 100\n"].
+
+%% For what there is with rules only.
+rule() ->
+    "\n[[modules.mod_event_pusher.rules]]\n  from = [\"bot@localhost\"]\n  action = \"drop\"\n".
 
 %% Each query of each panel has a result, and numbers in it, but for certificates where there is no TLS.
 the_dashboard_shows_what_there_is(Config) ->

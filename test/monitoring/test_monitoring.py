@@ -74,9 +74,9 @@ class Dashboard(unittest.TestCase):
         places = [tuple(panel["gridPos"][axis] for axis in "xy") for panel in self.dashboard["panels"]]
         self.assertEqual(len(places), len(set(places)))
 
-    def test_there_is_a_row_for_each_backend_and_for_the_spool(self):
+    def test_there_is_a_row_for_each_backend_for_the_spool_and_for_rules(self):
         rows = [panel["title"] for panel in self.panels if panel["type"] == "row"]
-        self.assertEqual(rows, ["All backends", "SNS", "HTTP", "RabbitMQ", "Push notifications", "Spool"])
+        self.assertEqual(rows, ["All backends", "SNS", "HTTP", "RabbitMQ", "Push notifications", "Spool", "Rules"])
 
 
 if __name__ == "__main__":

@@ -36,6 +36,13 @@ async def login(user, resource, password, port):
     return client
 
 
+def send_discreetly(client, to, text):
+    """A message that is not to be stored: https://xmpp.org/extensions/xep-0334.html"""
+    message = client.make_message(mto=to, mbody=text, mtype="chat")
+    message.xml.append(ET.Element("{urn:xmpp:hints}no-store"))
+    message.send()
+
+
 async def push_service(domain, password, port, arrived):
     """A component that confirms each notification; `arrived` gets its element."""
     component = slixmpp.ComponentXMPP(domain, password, "127.0.0.1", port)

@@ -32,6 +32,8 @@ from mongooseim import Failed, Release
 
 PASSWORD, PATIENCE_SECONDS = "a test's own", 30
 WAITING = [f"waits {number}" for number in range(20)]
+DISCREET = "not to be stored"
+METADATA = {"tenant": "acme", "level": 3, "urgent": False, "weight": 0.5}
 TOPICS = {"presence": "presence", "pm": "private-messages", "muc": "room-messages"}
 ODD = 'Hi <Bob> & "all" \u2615 \U0001f36a \u0414\u0432\u0435\u0440\u044c'
 ROOM = "garden@conference.localhost"
@@ -209,6 +211,25 @@ def spool(folder):
     return f'[modules.mod_event_pusher.spool]\n  dir = "{folder}"\n{tries}'
 
 
+RULES = """
+[[modules.mod_event_pusher.rules]]
+  hosts = ["local*"]
+  from = ["Alice@localhost"]
+  hints = ["no-store"]
+  action = "drop"
+
+[[modules.mod_event_pusher.rules]]
+  events = ["chat_sent"]
+  to = ["*@localhost", "example.com"]
+  recipient = "offline"
+  has_body = true
+  backends = ["sns", "http", "rabbit"]
+  metadata = {tenant = "acme", level = 3}
+  metadata_booleans = {urgent = false}
+  metadata_floats = {weight = 0.5}
+"""
+
+
 def fields(message):
     return json.loads(message["body"])
 
@@ -310,6 +331,7 @@ async def crash_while_all_are_away(release, arrivals, receivers, ports):
     release.boot()
     receivers.away()
     alice = await chat.login("alice", "phone", PASSWORD, ports["c2s"])
+    chat.send_discreetly(alice, "bob@localhost", DISCREET)
     for text in WAITING:
         alice.send_message(mto="bob@localhost", mbody=text, mtype="chat")
     # SNS and RabbitMQ are also told of her presence, and RabbitMQ of both ends of each message.
@@ -331,6 +353,10 @@ async def crash_while_all_are_away(release, arrivals, receivers, ports):
     # At least once: only the first of each has to be in order.
     arrived = [text for text in dict.fromkeys(map(texts["RabbitMQ"], arrivals.of["RabbitMQ"])) if text in WAITING]
     expect(arrived == WAITING, "RabbitMQ got it in the order in which it was sent", arrived)
+    sent = [fields(m) for m in arrivals.of["RabbitMQ"] if texts["RabbitMQ"](m) in WAITING]
+    expect(all(METADATA.items() <= of.items() for of in sent), "with the metadata of a rule", sent[:2])
+    discreet = [name for name, text in texts.items() if DISCREET in map(text, arrivals.of[name])]
+    expect(discreet == [], "nobody got what a rule drops", discreet)
     await reach(ports, "event_pusher_spool_events", dict.fromkeys(waiting, 0))
 
 
@@ -428,7 +454,7 @@ def run(package, original):
                 release.register(user, PASSWORD)
             asyncio.run(talk(release, arrivals, ports))
             release.stop()
-            durable = lambda kept: configuration(receivers, ports, receivers.second_endpoint, spool(kept))
+            durable = lambda kept: configuration(receivers, ports, receivers.second_endpoint, spool(kept) + RULES)
             release.configure(durable("kept"))
             reason = 'spool.dir: must be an absolute path, got "kept"'
             script_refuses(package, reason, "check", "--release", str(release.root))

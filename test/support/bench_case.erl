@@ -32,7 +32,7 @@
 %% In the order in which they run.
 -spec all() -> [bench_case()].
 all() ->
-    Modules = [bench_hook, bench_tail, bench_rate, bench_many, bench_latency, bench_spool, bench_memory],
+    Modules = [bench_hook, bench_tail, bench_rate, bench_many, bench_latency, bench_spool, bench_rules, bench_memory],
     lists:append([Module:cases() || Module <- Modules]).
 
 %% Those of these names, or all that are not optional.

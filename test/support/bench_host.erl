@@ -11,6 +11,7 @@
 %% More are options of the section, or of the connection.
 -type setup() :: {sns, url(), PoolSize :: pos_integer(), More :: map()}
                | {spooled_sns, url(), Folder :: file:filename(), More :: map()}
+               | {ruled_sns, url(), Rules :: [map()]}
                | {http, url(), Workers :: pos_integer(), More :: map()}
                | {rabbit, rabbit_service:info(), More :: map()}
                | {push, online | fast | slow, Folder :: file:filename()}.
@@ -52,6 +53,10 @@ start_host({spooled_sns, Url, Folder, More}) ->
     ok = knows(mod_event_pusher, [spool]),
     Spool = #{dir => list_to_binary(Folder), max_bytes => ?SPOOL_BYTES, sync => 500},
     ok = rig:start_host(#{mod_event_pusher => #{sns => sns_opts(Url, 100, More), spool => Spool}}),
+    {sns, ?HT};
+start_host({ruled_sns, Url, Rules}) ->
+    ok = knows(mod_event_pusher, [rules]),
+    ok = rig:start_host(#{mod_event_pusher => #{sns => sns_opts(Url, 100, #{}), rules => Rules}}),
     {sns, ?HT};
 start_host({http, Url, Workers, More}) ->
     ok = start_http(Url, Workers, 1, More),

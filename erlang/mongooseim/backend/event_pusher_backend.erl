@@ -138,8 +138,17 @@ hooks(Module, HostType) ->
                  #{host_type := mongooseim:host_type(), _ => _}) ->
     {ok, mod_event_pusher:push_event_acc()}.
 push_event(Module, HookAcc, #{event := Event}, #{host_type := HostType}) ->
-    ok = push_to_each(known(Module, HostType), Module, Event, HookAcc),
+    ok = push_ruled(known(Module, HostType), Module, Event, HookAcc, HostType),
     {ok, HookAcc}.
+
+%% All pools are of one backend.
+push_ruled([], _Module, _Event, _HookAcc, _HostType) ->
+    ok;
+push_ruled([#{labels := #{pool_type := Backend}} | _] = Pools, Module, Event, HookAcc, HostType) ->
+    case event_pusher_rules:apply_to(Backend, HookAcc, Event, HostType) of
+        dropped -> ok;
+        Ruled -> push_to_each(Pools, Module, Event, Ruled)
+    end.
 
 %% A crash costs the event for one pool, and nothing else.
 push_to_each([], _Module, _Event, _HookAcc) ->

@@ -5,7 +5,7 @@
 -behaviour(mongoose_module_metrics).
 
 %% gen_mod callbacks
--export([start/2, stop/1, deps/2, config_spec/0, supported_features/0]).
+-export([start/2, stop/1, deps/2, config_spec/0, supported_features/0, instrumentation/1]).
 %% mongoose_module_metrics callback
 -export([config_metrics/1]).
 %% For others who make events
@@ -23,19 +23,24 @@
 
 -type event() :: #user_status_event{} | #chat_event{} | #unack_msg_event{}.
 -type metadata() :: #{atom() => atom() | binary() | number()}.
--type push_event_acc() :: #{acc := mongoose_acc:t(), metadata := metadata()}.
+%% With the verdict of the rules, if there are any.
+-type push_event_acc() :: #{acc := mongoose_acc:t(), metadata := metadata(),
+                            event_pusher_rules => event_pusher_rules:verdict()}.
 -type push_event_params() :: #{event := event()}.
 
 %% gen_mod callbacks
 
 -spec start(mongooseim:host_type(), gen_mod:module_opts()) -> ok.
 start(HostType, Opts) ->
+    %% Before there are events.
+    ok = event_pusher_rules:start(HostType, Opts),
     ok = mod_event_pusher_hook_translator:add_hooks(HostType),
     event_pusher_spool_orphans:tell(HostType, Opts, native_backends()).
 
 -spec stop(mongooseim:host_type()) -> ok.
 stop(HostType) ->
-    mod_event_pusher_hook_translator:delete_hooks(HostType).
+    ok = mod_event_pusher_hook_translator:delete_hooks(HostType),
+    event_pusher_rules:stop(HostType).
 
 -spec deps(mongooseim:host_type(), gen_mod:module_opts()) ->
     [{module(), gen_mod:module_opts(), hard}].
@@ -55,6 +60,7 @@ config_spec() ->
                             || {Backend, Module} <- maps:to_list(backends())]),
     Old = #section{items = Items#{<<"http">> := mod_event_pusher_http:old_config_spec()}},
     #section{items = Items#{<<"backend">> => Old,
+                            <<"rules">> => event_pusher_rules_options:spec(),
                             <<"spool">> => event_pusher_spool_options:spec()},
              process = fun ?MODULE:accept_old_spelling/2}.
 
@@ -83,6 +89,10 @@ accept_old_spelling(_Path, Opts) ->
 -spec supported_features() -> [dynamic_domains].
 supported_features() ->
     [dynamic_domains].
+
+-spec instrumentation(mongooseim:host_type()) -> [mongoose_instrument:spec()].
+instrumentation(HostType) ->
+    event_pusher_rules:instrumentation(HostType, gen_mod:get_module_opts(HostType, ?MODULE)).
 
 %% mongoose_module_metrics callback
 

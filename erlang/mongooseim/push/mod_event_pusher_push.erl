@@ -117,13 +117,24 @@ config_metrics(HostType) ->
                  #{host_type := mongooseim:host_type(), _ => _}) ->
     {ok, mod_event_pusher:push_event_acc()}.
 push_event(#{acc := Acc} = HookAcc, #{event := Event}, #{host_type := HostType}) ->
-    case recipient(Event) of
+    case wanted_recipient(HookAcc, Event, HostType) of
         none ->
             {ok, HookAcc};
         Recipient ->
             Notify = fun() -> notify(HostType, Acc, Event, jid:to_bare(Recipient)) end,
             Labels = event_pusher_push_pool:labels(HostType),
             {ok, HookAcc#{acc := event_pusher_isolation:run(Labels, Notify, Acc)}}
+    end.
+
+wanted_recipient(HookAcc, Event, HostType) ->
+    case recipient(Event) of
+        none ->
+            none;
+        Recipient ->
+            case event_pusher_rules:apply_to(push, HookAcc, Event, HostType) of
+                dropped -> none;
+                _Ruled -> Recipient
+            end
     end.
 
 recipient(#chat_event{direction = out, type = chat, to = To}) -> To;
