@@ -73,7 +73,8 @@ crash: host
 	cargo build --release $(quiet) --package event_pusher_receiver
 	@tools/crash
 
-# For MINUTES each, by default 2, with OUTAGE_RATE events a second to each pool.
+# For MINUTES each, by default 2, with OUTAGE_RATE events a second to each pool; at the same time with
+# OUTAGE_TOGETHER=1.
 outage: host
 	@OUTAGE_MINUTES=$(or $(MINUTES),2) tools/outage
 

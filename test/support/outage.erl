@@ -5,7 +5,7 @@
 -export_type([options/0]).
 
 -type options() :: #{seconds := pos_integer(), rate := pos_integer(), look_ms := pos_integer(),
-                     spools := [boolean()]}.
+                     spools := [boolean()], together := boolean()}.
 
 -define(PARENT, "_build/outage").
 -define(POOLS, 3).
@@ -16,18 +16,19 @@
 %% As many may end during a stop.
 -define(ENDED, 100).
 
-%% OUTAGE_MINUTES for each of the two. Ends the VM, with status 0 only if memory was flat.
+%% OUTAGE_MINUTES for each of the two, or both at once with OUTAGE_TOGETHER. Ends the VM, with status 0
+%% only if memory was flat.
 -spec main() -> no_return().
 main() ->
     ok = io:setopts(standard_io, [{encoding, unicode}]),
     Options = #{seconds => 60 * chaos_text:number("OUTAGE_MINUTES", "2"),
                 rate => chaos_text:number("OUTAGE_RATE", "2000"), look_ms => 1000,
-                spools => [false, true]},
+                spools => [false, true], together => chaos_text:number("OUTAGE_TOGETHER", "0") =/= 0},
     chaos_text:main(fun() -> run(Options) =:= [] end).
 
 %% Returns what is wrong.
 -spec run(options()) -> [string()].
-run(#{seconds := Seconds, rate := Rate, spools := Spools} = Options) ->
+run(#{seconds := Seconds, rate := Rate} = Options) ->
     Folder = filename:absname(filename:join(?PARENT, os:getpid())),
     {Listen, Silent} = rig:silent_server(),
     Place = #{silent => Silent, closed => rig:free_port(), rate => Rate},
@@ -35,24 +36,38 @@ run(#{seconds := Seconds, rate := Rate, spools := Spools} = Options) ->
               sync => 500},
     chaos_text:say("For ~b minutes each, ~b events a second come to each of three pools, and no "
                    "receiver answers.", [Seconds div 60, Rate]),
+    chaos_text:say("~n~-15s ~6s ~13s ~10s ~13s ~9s ~9s ~10s ~10s ~9s",
+                   ["", minute, "resident MiB", waiting, "only on disk", "disk MiB", full, exhausted,
+                    "otherwise", unsaved]),
     try
-        lists:append([case HasSpool of
-                          false -> outage("without a spool", Place, Options);
-                          true -> outage("with a spool of 128 MiB", Place#{spool => Spool}, Options)
-                      end || HasSpool <- Spools])
+        lists:append(outages(Place, Spool, Options))
     after
         ok = gen_tcp:close(Listen),
         _ = file:del_dir_r(Folder)
     end.
 
+outages(Place, Spool, #{spools := Spools, together := Together} = Options) ->
+    Runs = [case HasSpool of
+                false -> fun() -> outage("without a spool", Place, Options) end;
+                true -> fun() -> outage("with a spool", Place#{spool => Spool}, Options) end
+            end || HasSpool <- Spools],
+    case Together of
+        true -> at_once(Runs);
+        false -> [Run() || Run <- Runs]
+    end.
+
+at_once(Runs) ->
+    Started = [spawn_monitor(fun() -> exit({result, Run()}) end) || Run <- Runs],
+    [receive
+         {'DOWN', Monitor, process, Pid, {result, Result}} -> Result;
+         {'DOWN', Monitor, process, Pid, Reason} -> error(Reason)
+     end || {Pid, Monitor} <- Started].
+
 outage(Name, Place, #{seconds := Seconds} = Options) ->
-    chaos_text:say("~n~s~n~8s ~13s ~10s ~13s ~9s ~9s ~10s ~10s ~9s",
-                   [Name, minute, "resident MiB", waiting, "only on disk", "disk MiB", full, exhausted,
-                    "otherwise", unsaved]),
     Node = chaos_rig:start_node([]),
     ok = chaos_rig:on_node(Node, outage_node, start, [Place]),
     Begin = now_ms(),
-    Looks = watch(Node, Begin, Begin + 1000 * Seconds, Options, []),
+    Looks = watch(Name, Node, Begin, Begin + 1000 * Seconds, Options, []),
     Waiting = chaos_rig:on_node(Node, outage_node, stop, []),
     ok = chaos_rig:stop_node(Node),
     verdict(Name, lists:reverse(Looks))
@@ -72,16 +87,16 @@ kept(Name, Waiting, #{stats := #{unsaved := Unsaved}}, Place) ->
     end.
 
 %% All looks, the latest first. Each minute that is over is told, later each fifth.
-watch(Node, Begin, Until, #{look_ms := Interval} = Options, Looks) ->
+watch(Name, Node, Begin, Until, #{look_ms := Interval} = Options, Looks) ->
     timer:sleep(Interval),
     At = now_ms(),
     Stats = chaos_rig:on_node(Node, outage_node, stats, []),
     Look = #{at_ms => At, resident_kib => resident_kib(Node), stats => Stats},
-    [tell(minute(At, Begin), Look)
+    [tell(Name, minute(At, Begin), Look)
      || is_told(minute(At, Begin)), minute(At, Begin) =/= minute(last_at(Looks, Begin), Begin)],
     case At >= Until of
         true -> [Look | Looks];
-        false -> watch(Node, Begin, Until, Options, [Look | Looks])
+        false -> watch(Name, Node, Begin, Until, Options, [Look | Looks])
     end.
 
 minute(At, Begin) -> (At - Begin) div 60000.
@@ -91,11 +106,11 @@ is_told(Minute) -> Minute =< 10 orelse Minute rem 5 =:= 0.
 last_at([#{at_ms := At} | _], _Begin) -> At;
 last_at([], Begin) -> Begin.
 
-tell(Minute, #{resident_kib := KiB, stats := Stats}) ->
+tell(Name, Minute, #{resident_kib := KiB, stats := Stats}) ->
     #{waiting := Waiting, refused_full := Full, exhausted := Exhausted, rejected := Rejected,
       expired := Expired, nacked := Nacked, full := Old, closed := Closed, unsaved := Unsaved} = Stats,
-    chaos_text:say("~8b ~13b ~10b ~13b ~9b ~9b ~10b ~10b ~9b",
-                   [Minute, KiB div 1024, Waiting, maps:get(ahead, Stats, 0),
+    chaos_text:say("~-15s ~6b ~13b ~10b ~13b ~9b ~9b ~10b ~10b ~9b",
+                   [Name, Minute, KiB div 1024, Waiting, maps:get(ahead, Stats, 0),
                     maps:get(disk_bytes, Stats, 0) div (1024 * 1024), Full + Old, Exhausted,
                     Rejected + Expired + Nacked + Closed, Unsaved]).
 
