@@ -62,6 +62,22 @@ class Links(unittest.TestCase):
     def test_code_is_not_looked_at(self):
         self.assertEqual([], self.dead("`[a](b.md)`\n\n```toml\n[c](d.md)\n```\n"))
 
+    def test_of_links_to_missing_files_the_text_stays(self):
+        text = """[a](docs/other.md) [`b`](native/b.rs) [c
+        [1]](../c.md#there) ![d](d.svg) `[e](e.md)` [f](https://example.com/f) [g](#no-heading)
+"""
+        left = """[a](docs/other.md) `b` c
+        [1] !d `[e](e.md)` [f](https://example.com/f) [g](#no-heading)
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder).resolve()
+            (root / "docs").mkdir()
+            (root / "docs/other.md").write_text(OTHER)
+            (root / "page.md").write_text(text)
+            LINKS.cut_all(Path(folder))
+            self.assertEqual((left, OTHER), ((root / "page.md").read_text(), (root / "docs/other.md").read_text()))
+            self.assertEqual(1, len(LINKS.dead(root)), "a missing heading is dead still")
+
     def test_pages_that_were_built_are_not_looked_at(self):
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "_build").mkdir()
