@@ -99,7 +99,7 @@ impl Disk {
         let spool = spools::shared(&settings.spool, thread)?;
         let log = spool.log(settings.log.as_bytes(), move || written.notify_one())?;
         let ahead = AtomicU64::new(log.unread());
-        let damaged = AtomicU64::new(log.stats().unreadable.records);
+        let damaged = AtomicU64::new(log.unreadable().records);
         wake.notify_one();
         Ok(Self { log: Arc::new(log), spool: Mutex::new(Some(spool)), ahead, damaged, wake })
     }
@@ -112,7 +112,7 @@ impl Disk {
 
     /// How many messages were taken that the disk had no room for then, although it had told of none.
     pub(crate) fn late(&self) -> u64 {
-        self.log.stats().late
+        self.log.late()
     }
 
     /// How many messages are on disk and not in memory.
@@ -154,7 +154,7 @@ impl Disk {
             });
         reading.expired = expired;
         // What was found to be damaged while it was read.
-        let damaged = self.log.stats().unreadable.records;
+        let damaged = self.log.unreadable().records;
         missing += damaged.saturating_sub(self.damaged.swap(damaged, AcqRel));
         reading.unreadable = missing;
         self.passed(expired + missing);

@@ -9,14 +9,16 @@
 //! less, and was turned down: a group that is slow or rests would hold up all that share its
 //! worker, while other workers have nothing to do.
 
+mod gauge;
+mod held;
 mod lanes;
 mod row;
 mod turns;
 
 use std::iter;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::atomic::{AtomicUsize, Ordering::AcqRel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -34,6 +36,8 @@ use crate::observer::Observer;
 use crate::report::Levels;
 use crate::retry::{Alone, Rests};
 use crate::settings::{OnFull, PoolSettings};
+use gauge::Gauge;
+use held::{Held, SharedLanes};
 use lanes::Lanes;
 
 /// How many messages one look into the queue moves into lanes, so that no worker holds the lanes
@@ -56,7 +60,7 @@ pub(crate) struct Queue {
     /// `None` once closed. The write lock is taken only to close.
     sender: RwLock<Option<Sender<Box<Accepted>>>>,
     receiver: Receiver<Box<Accepted>>,
-    lanes: Mutex<Lanes>,
+    lanes: SharedLanes,
     wake: Arc<Notify>,
     /// Something came back that may be older than all that waits.
     came_back: Notify,
@@ -83,13 +87,6 @@ struct Look {
 /// What waited when the queue was cleared.
 pub(crate) struct Rest(Lanes);
 
-/// A level with a ceiling.
-#[derive(Debug)]
-struct Gauge {
-    level: AtomicUsize,
-    max: usize,
-}
-
 // === impl Queue ===
 
 impl Queue {
@@ -99,7 +96,7 @@ impl Queue {
         Self {
             sender: RwLock::new(Some(sender)),
             receiver,
-            lanes: Mutex::new(Lanes::new(share)),
+            lanes: SharedLanes::new(Lanes::new(share)),
             wake: Arc::default(),
             came_back: Notify::new(),
             next_id: AtomicUsize::new(0),
@@ -159,7 +156,7 @@ impl Queue {
     /// What rests may go once more, at once. Takes no time, whatever waits: a scheduler closes.
     pub(crate) fn close(&self) {
         self.sender.write().unwrap_or_else(PoisonError::into_inner).take();
-        self.lanes().rest_no_longer();
+        self.lanes.rest_no_longer();
         self.wake.notify_waiters();
     }
 
@@ -171,7 +168,7 @@ impl Queue {
     /// Lets attempts go at once, of what waits for its time, and of what waited while the pool was
     /// paused.
     pub(crate) fn hurry(&self) {
-        self.lanes().hurry();
+        self.lanes.hurry();
         self.levers.hurry();
         self.wake.notify_waiters();
     }
@@ -283,14 +280,20 @@ impl Queue {
     pub(crate) fn describe(&self, levels: &mut Levels) {
         levels.queue_events = self.events.level();
         levels.queue_bytes = self.bytes.level();
-        levels.oldest = self.oldest(&mut self.lanes()).map(|at| at.elapsed());
+        // A scheduler asks, who does not wait for a worker.
+        let oldest = match self.lanes.try_hold() {
+            Some(mut lanes) => self.oldest(&mut lanes),
+            None => self.lanes.oldest(),
+        };
+        levels.oldest = oldest.map(|at| at.elapsed());
     }
 
     /// Adds messages that were read back from disk, behind all that waits; whether there is room or
     /// not, as they were accepted.
     pub(crate) fn restore(&self, found: Vec<Found>) {
+        // What came through the channel has come before them. That may be much.
+        while self.fill(&mut self.lanes(), MOVED_AT_ONCE) == MOVED_AT_ONCE {}
         let mut lanes = self.lanes();
-        // What came through the channel has come before them.
         self.fill(&mut lanes, usize::MAX);
         for found in found {
             let at = found.accepted_at();
@@ -458,11 +461,7 @@ impl Queue {
         if self.on_full == OnFull::DropNew || message.footprint() > self.bytes.max {
             return Err(Refusal::Full);
         }
-        let mut lanes = match self.lanes.try_lock() {
-            Ok(lanes) => lanes,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(Refusal::Full),
-        };
+        let mut lanes = self.lanes.try_hold().ok_or(Refusal::Full)?;
         while self.oldest(&mut lanes).is_some() {
             self.drop_oldest(&mut lanes, DropReason::Full, FULL, observer);
             if self.reserve(message).is_ok() {
@@ -476,8 +475,8 @@ impl Queue {
         self.sender.read().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
-    fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lanes(&self) -> Held<'_> {
+        self.lanes.hold()
     }
 }
 
@@ -495,47 +494,5 @@ impl Rest {
     pub(crate) fn unsaved(mut self) -> u64 {
         let waiting = iter::from_fn(|| self.0.pop_oldest());
         waiting.map(|accepted| u64::from(accepted.hold.is_none())).sum()
-    }
-}
-
-// === impl Gauge ===
-
-impl Gauge {
-    fn new(max: usize) -> Self {
-        Self { level: AtomicUsize::new(0), max }
-    }
-
-    fn level(&self) -> usize {
-        self.level.load(Acquire)
-    }
-
-    fn has_room(&self, amount: usize) -> bool {
-        self.with(self.level(), amount).is_some()
-    }
-
-    fn with(&self, level: usize, amount: usize) -> Option<usize> {
-        level.checked_add(amount).filter(|sum| *sum <= self.max)
-    }
-
-    /// Not added and taken back: somebody else would be refused meanwhile, or drop too much.
-    fn add(&self, amount: usize) -> Result<(), Refusal> {
-        let added = self.level.fetch_update(AcqRel, Acquire, |level| self.with(level, amount));
-        added.map(|_before| ()).map_err(|_level| Refusal::Full)
-    }
-
-    fn room(&self) -> usize {
-        self.max.saturating_sub(self.level())
-    }
-
-    fn put_back(&self, amount: usize) {
-        self.level.fetch_add(amount, AcqRel);
-    }
-
-    fn reset(&self) {
-        self.level.store(0, Release);
-    }
-
-    fn sub(&self, amount: usize) {
-        self.level.fetch_sub(amount, AcqRel);
     }
 }

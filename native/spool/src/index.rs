@@ -25,6 +25,20 @@ pub struct Aside {
     pub bytes: u64,
 }
 
+/// The sums of all segments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Levels {
+    /// Records that have not ended.
+    pub(crate) live: u64,
+    /// Records that are to be read back.
+    pub(crate) unread: u64,
+    pub(crate) bytes: u64,
+    /// When the first record was accepted of the oldest segment with any that has not ended.
+    pub(crate) oldest: Option<u64>,
+    pub(crate) aside: Aside,
+    pub(crate) unreadable: Unreadable,
+}
+
 /// A segment, as a reader has to know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
@@ -145,9 +159,17 @@ impl Index {
         Some((segment.header, segment.bytes, segment.ended()))
     }
 
-    /// How many records have not ended.
-    pub(crate) fn live(&self) -> u64 {
-        self.segments.values().map(|segment| u64::from(segment.live)).sum()
+    pub(crate) fn levels(&self) -> Levels {
+        let live = self.segments.values().map(|segment| u64::from(segment.live)).sum();
+        let oldest = self.segments.values().find(|segment| segment.live > 0);
+        Levels {
+            live,
+            unread: self.unread(),
+            bytes: self.bytes(),
+            oldest: oldest.map(|segment| segment.oldest),
+            aside: self.aside,
+            unreadable: self.unreadable,
+        }
     }
 
     /// How many records are to be read back.
@@ -157,10 +179,5 @@ impl Index {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.values().map(Segment::all_bytes).sum()
-    }
-
-    /// When the first record was accepted of the oldest segment with any that has not ended.
-    pub(crate) fn oldest(&self) -> Option<u64> {
-        self.segments.values().find(|segment| segment.live > 0).map(|segment| segment.oldest)
     }
 }

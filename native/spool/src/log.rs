@@ -4,16 +4,17 @@ use std::path::PathBuf;
 use std::sync::atomic::{
     AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
 use crate::cursor::{Cursor, Read, Stored};
 use crate::files::LogDir;
-use crate::index::Index;
+use crate::index::{Index, Levels};
 use crate::record::{HEAD, MAX_PAYLOAD};
 use crate::scan::Scan;
+use crate::segment::Unreadable;
 use crate::spool::{self, Ask, Queued};
 use crate::stats::{LogStats, State};
 use crate::ticket::{Entry, Place, Ticket};
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     /// Numbers of records that have ended, for the writer.
     ends: Mutex<Vec<u64>>,
     index: Mutex<Index>,
+    /// What the index said when somebody asked last.
+    levels: Mutex<Levels>,
     /// Held while a reader reads.
     cursor: Mutex<Cursor>,
     /// What was appended, has to be read back and is not written yet.
@@ -142,9 +145,20 @@ impl Log {
         self.shared.spool.flush(timeout) && self.shared.complete.load(Acquire)
     }
 
-    /// How the log stands.
+    /// How the log stands. Never waits: while somebody else is busy with the records, what is said of
+    /// them is what was said before.
     pub fn stats(&self) -> LogStats {
         self.shared.stats()
+    }
+
+    /// How many entries [could not be written](LogStats::late) when they were to be.
+    pub fn late(&self) -> u64 {
+        self.shared.late.load(Acquire)
+    }
+
+    /// What could not be read, since the log was opened.
+    pub fn unreadable(&self) -> Unreadable {
+        self.shared.index().unreadable
     }
 
     /// What went wrong since this was asked last.
@@ -191,6 +205,7 @@ impl Shared {
             written,
             closed: RwLock::new(false),
             ends: Mutex::default(),
+            levels: Mutex::new(scan.index.levels()),
             index: Mutex::new(scan.index),
             cursor: Mutex::default(),
             unwritten: AtomicU64::new(0),
@@ -274,21 +289,32 @@ impl Shared {
         } else {
             State::Ok
         };
-        let index = self.index();
+        let levels = self.levels();
         LogStats {
-            records: index.live(),
-            unread: unwritten + index.unread(),
+            records: levels.live,
+            unread: unwritten + levels.unread,
             late: self.late.load(Acquire),
-            bytes: index.bytes(),
+            bytes: levels.bytes,
             used_percent: self.spool.used_percent(),
-            oldest: index.oldest().map(|at| age(at, SystemTime::now())),
+            oldest: levels.oldest.map(|at| age(at, SystemTime::now())),
             last_sync: self.spool.last_sync(),
-            set_aside: index.aside,
-            unreadable: index.unreadable,
+            set_aside: levels.aside,
+            unreadable: levels.unreadable,
             torn_bytes: self.torn,
             orphaned: self.spool.orphaned(),
             state,
         }
+    }
+
+    /// What the index says, or has said if somebody has it.
+    fn levels(&self) -> Levels {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.index.try_lock() {
+            Ok(index) => *levels = index.levels(),
+            Err(TryLockError::Poisoned(poisoned)) => *levels = poisoned.into_inner().levels(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        *levels
     }
 }
 

@@ -84,3 +84,31 @@ async fn a_group_that_rests_loses_its_oldest_first() {
     pass(Duration::from_secs(61)).await;
     assert_eq!(rig.seen().concat(), ["n1", "2", "3"]);
 }
+
+/// A scheduler must not wait for a worker that has lost its processor meanwhile.
+#[tokio::test]
+async fn whoever_asks_or_pulls_a_lever_does_not_wait_for_who_looks_into_the_queue() {
+    let rig = rig(settings(1, 10, 100_000), BatchLimits::SINGLE);
+    rig.occupy().await;
+    rig.push("topic", None, ["1"]);
+    let oldest = rig.pool.stats().levels.oldest.unwrap();
+    let looking = rig.pool.shared.queue.hold();
+    let (sender, done) = crossbeam_channel::bounded(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let pool = &rig.pool;
+            pool.pause();
+            pool.resume();
+            pool.retry_now();
+            let (stats, report) = (pool.stats(), pool.report());
+            pool.close();
+            sender.send((stats.levels.oldest, report.levels.oldest)).unwrap();
+        });
+        let asked = done.recv_timeout(Duration::from_secs(30));
+        drop(looking);
+        let (stats, report) = asked.expect("nobody waits");
+        assert!(stats.is_some_and(|age| age >= oldest) && report >= stats);
+    });
+    assert_eq!(rig.pool.push(message("topic", "2", None)), Err(Refusal::Closed));
+    assert_eq!(rig.finish().await.len(), 2);
+}
