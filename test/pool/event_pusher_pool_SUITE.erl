@@ -14,6 +14,7 @@
          a_stop_does_not_wait_for_an_owner_without_end/1,
          a_caller_of_a_stop_may_be_killed/1,
          a_report_is_told_and_what_goes_wrong_is_logged/1,
+         a_panic_inside_the_library_is_logged/1,
          what_is_told_when_its_owner_is_killed_is_told_once/1,
          a_teller_that_is_killed_costs_no_more_than_its_report/1,
          nothing_starts_without_the_application/1,
@@ -192,6 +193,20 @@ a_report_is_told_and_what_goes_wrong_is_logged(_Config) ->
                                                 receive never -> ok end end}]],
     ok = event_pusher_teller:stop(Teller),
     ?assertEqual([], log_capture:all(), "one line each").
+
+%% Confirms it of a report that has counted some, and that others have no such line.
+a_panic_inside_the_library_is_logged(Config) ->
+    {ok, Pool} = event_pusher_nif:start_pool(settings(Config)),
+    #{counts := #{panics := 0} = Counts} = Report = event_pusher_nif:report(Pool),
+    ok = event_pusher_nif:stop_pool(Pool, 0),
+    Fields = #{host_type => <<"pool.test">>, pool_type => http, pool_tag => hooks,
+               receiver => <<"http://localhost/x">>},
+    ok = event_pusher_log:tell(event_pusher_backend:fates(Counts), Report, Fields),
+    ?assertEqual(none, log_capture:already(event_pusher_panics)),
+    ok = event_pusher_log:tell(event_pusher_backend:fates(Counts),
+                               Report#{counts := Counts#{panics := 2}}, Fields),
+    ?assertMatch(#{count := 2, host_type := <<"pool.test">>, receiver := _},
+                 log_capture:await(event_pusher_panics)).
 
 %% Confirms it for a kill of the owner, and for one of the supervisor, after which the application kills
 %% what is left of it.

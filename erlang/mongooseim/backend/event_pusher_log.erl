@@ -13,6 +13,7 @@ tell(Fates, #{counts := Counts, connection := Connection, recent := Recent}, Fie
     lists:foreach(fun(Change) -> log_change(Change, Connection, Fields) end, Changes),
     lists:foreach(fun({Exchange, Count}) -> log_unroutable(Exchange, Count, Fields) end,
                   maps:get(unroutable, Recent, [])),
+    log_panics(maps:get(panics, Counts, 0), Fields),
     log_spool(Counts, maps:get(troubles, Recent, []), Fields).
 
 %% A fate with a line of its own, which names the exchange.
@@ -20,6 +21,13 @@ log_unroutable(Exchange, Count, Fields) ->
     ?LOG_WARNING(Fields#{what => event_pusher_unroutable, exchange => Exchange, count => Count,
                          text => <<"No queue takes these messages: none is bound to the exchange, "
                                    "or none with their routing keys">>}).
+
+log_panics(0, _Fields) ->
+    ok;
+log_panics(Count, Fields) ->
+    ?LOG_ERROR(Fields#{what => event_pusher_panics, count => Count,
+                       text => <<"A fault of event_pusher. The pool goes on; what it has cost is counted. The "
+                                 "place in the code is in the standard error of the node">>}).
 
 log_spool(Counts, Troubles, Fields) ->
     log_count(event_pusher_restored, maps:get(restored, Counts, 0), Fields),

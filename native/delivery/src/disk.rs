@@ -9,8 +9,10 @@
 mod note;
 mod spools;
 
+use std::any::Any;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,6 +82,8 @@ pub(crate) struct Reading {
     pub(crate) expired: u64,
     /// Records that are no messages, or are missing.
     pub(crate) unreadable: u64,
+    /// What has ended it. The message in hand counts as unreadable, and is there at the next start.
+    pub(crate) panic: Option<Box<dyn Any + Send>>,
 }
 
 /// A message as the log writes it down.
@@ -147,12 +151,19 @@ impl Disk {
     pub(crate) fn read(&self, (records, bytes): (usize, usize)) -> Reading {
         let (mut reading, mut missing) = (Reading::default(), 0);
         let (records, bytes) = (records.min(READ_AT_ONCE.0), bytes.min(READ_AT_ONCE.1));
-        let Read { expired, .. } =
-            self.log.read(records, bytes, |stored| match self.found(stored) {
-                Some(found) => reading.found.push(found),
-                None => missing += 1,
-            });
-        reading.expired = expired;
+        let each = |stored: Stored<'_>| {
+            // Until it is known to be one.
+            missing += 1;
+            if let Some(found) = self.found(stored) {
+                reading.found.push(found);
+                missing -= 1;
+            }
+        };
+        match catch_unwind(AssertUnwindSafe(|| self.log.read(records, bytes, each))) {
+            Ok(Read { expired, .. }) => reading.expired = expired,
+            Err(panic) => reading.panic = Some(panic),
+        }
+        let expired = reading.expired;
         // What was found to be damaged while it was read.
         let damaged = self.log.unreadable().records;
         missing += damaged.saturating_sub(self.damaged.swap(damaged, AcqRel));
@@ -217,6 +228,8 @@ impl Disk {
     fn found(&self, stored: Stored<'_>) -> Option<Found> {
         let hold = Hold { ticket: Arc::new(stored.ticket), log: Arc::clone(&self.log) };
         let age = SystemTime::now().duration_since(stored.accepted_at).unwrap_or_default();
+        #[cfg(test)]
+        tests::provoke(stored.payload);
         match note::read(stored.payload) {
             Some(message) => Some(Found { message, age, hold }),
             None => {
@@ -285,4 +298,4 @@ impl Entry for Noted {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,18 +7,16 @@
 //! Each backend has a pool of its own. With one pool for all, a receiver in trouble would take the
 //! workers of the others.
 
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+mod tasks;
+
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex as AsyncMutex, Notify};
-use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
+use tokio::time::Instant;
 
 use crate::backend::{Backend, BackendState};
 use crate::backoff::RetrySettings;
@@ -29,18 +27,12 @@ use crate::disk::{Disk, Reading};
 use crate::fate::{DropReason, Fate, Refusal};
 use crate::health::{Circumstances, Health};
 use crate::limit::Limit;
-use crate::message::{Accepted, Message};
+use crate::message::Message;
 use crate::observer::Observer;
 use crate::queue::{PURGED, Queue};
 use crate::report::{Levels, Report, Stats, Told};
-use crate::retry::{Delivery, Left};
 use crate::settings::PoolSettings;
-
-/// How long a backend may take to put away what it kept up.
-const CLOSING: Duration = Duration::from_millis(500);
-
-/// How long to wait before a backend attends again that panicked while it did.
-const AFTER_PANIC: Duration = Duration::from_secs(1);
+use tasks::Tasks;
 
 /// A running pool. Dropping it ends its workers at once; [`stop`](Pool::stop) lets them finish.
 #[derive(Debug)]
@@ -48,16 +40,6 @@ pub struct Pool {
     shared: Arc<Shared>,
     tasks: AsyncMutex<Tasks>,
     told: Mutex<Told>,
-}
-
-#[derive(Debug)]
-struct Tasks {
-    workers: JoinSet<()>,
-    attendant: JoinSet<()>,
-    /// Ends what grows too old in the queue.
-    expiry: JoinSet<()>,
-    /// Reads back what is on disk.
-    reader: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -112,18 +94,7 @@ impl Pool {
         let (readable, damaged) = shared.disk.as_ref().map(Disk::left).unwrap_or_default();
         shared.observer.restored(readable + damaged);
         shared.observer.read(0, damaged);
-        let backend = Arc::new(backend);
-        let mut workers = JoinSet::new();
-        for _ in 0..count {
-            workers.spawn_on(work(Arc::clone(&backend), Arc::clone(&shared)), runtime);
-        }
-        let mut attendant = JoinSet::new();
-        attendant.spawn_on(attend(backend, Arc::clone(&shared)), runtime);
-        let mut expiry = JoinSet::new();
-        expiry.spawn_on(expire(Arc::clone(&shared)), runtime);
-        let mut reader = JoinSet::new();
-        reader.spawn_on(read_back(Arc::clone(&shared)), runtime);
-        let tasks = Tasks { workers, attendant, expiry, reader };
+        let tasks = Tasks::start(backend, &shared, count, runtime);
         Self { shared, tasks: AsyncMutex::new(tasks), told }
     }
 
@@ -243,11 +214,7 @@ impl Pool {
         let since = self.closing();
         // Held to the end: whoever stops the pool a second time waits for the first to finish.
         let mut tasks = self.tasks.lock().await;
-        join(&mut tasks.workers, drain.saturating_sub(since.elapsed())).await;
-        tasks.expiry.shutdown().await;
-        tasks.reader.shutdown().await;
-        self.shared.finished.notify_one();
-        join(&mut tasks.attendant, CLOSING).await;
+        tasks.end(drain.saturating_sub(since.elapsed()), &self.shared.finished).await;
         self.put_away().await;
     }
 
@@ -255,7 +222,7 @@ impl Pool {
     async fn put_away(&self) {
         let shared = Arc::clone(&self.shared);
         let close = move || shared.disk.as_ref().is_some_and(Disk::close);
-        let kept = self.shared.disk.is_some() && spawn_blocking(close).await.unwrap_or_default();
+        let kept = self.shared.disk.is_some() && apart(close).await;
         let (rest, observer) = (self.shared.queue.clear(), &self.shared.observer);
         // Only where the disk could not keep up, somebody has to look which ones it has.
         if kept && observer.counts().unsaved > 0 {
@@ -296,7 +263,7 @@ impl Shared {
     /// Waits for the disk.
     fn read_some(&self) -> bool {
         let Some(disk) = &self.disk else { return false };
-        let Reading { found, expired, unreadable } = disk.read(self.queue.room());
+        let Reading { found, expired, unreadable, panic } = disk.read(self.queue.room());
         self.observer.read(expired, unreadable);
         let messages = found.len() as u64;
         let (purged, wanted): (Vec<_>, Vec<_>) =
@@ -308,20 +275,10 @@ impl Shared {
         }
         self.queue.restore(wanted);
         disk.passed(messages);
-        messages + expired + unreadable > 0
-    }
-}
-
-/// Reads back what is only on disk, whenever there is room for it.
-async fn read_back(shared: Arc<Shared>) {
-    let Some(disk) = &shared.disk else { return };
-    while !shared.queue.is_closed() {
-        let reader = Arc::clone(&shared);
-        // A panic has been shown already, and what was not read waits for the next start.
-        let Ok(more) = spawn_blocking(move || reader.read_some()).await else { return };
-        if !more {
-            disk.changed().await;
+        if let Some(panic) = panic {
+            resume_unwind(panic);
         }
+        messages + expired + unreadable > 0
     }
 }
 
@@ -331,66 +288,16 @@ fn free(rest: impl Send + 'static) {
     let _ = thread::Builder::new().name("event_pusher".into()).spawn(move || drop(rest));
 }
 
-/// Waits until the tasks have ended, up to the limit, then cuts them off.
-async fn join(tasks: &mut JoinSet<()>, limit: Duration) {
-    if timeout(limit, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
-        tasks.shutdown().await;
-    }
-}
-
-/// Lets the backend attend until no attempt is left, then close.
-async fn attend<T: Backend>(backend: Arc<T>, shared: Arc<Shared>) {
-    let attending = async {
-        while AssertUnwindSafe(backend.attend(&shared.connection)).catch_unwind().await.is_err() {
-            shared.observer.panicked();
-            sleep(AFTER_PANIC).await;
-        }
-    };
-    if let Either::Left(((), finished)) =
-        select(pin!(attending), pin!(shared.finished.notified())).await
-    {
-        finished.await;
-    }
-    backend.close().await;
-}
-
-async fn expire(shared: Arc<Shared>) {
-    shared.queue.expire(&shared.observer).await;
-}
-
-/// One worker: its slot stays taken through every attempt, so retries stay inside the bound. Only
-/// what may [wait for long](crate::retry) goes back into the queue.
-async fn work<T: Backend>(backend: Arc<T>, shared: Arc<Shared>) {
-    let Shared { queue, disk, observer, circuits, health, .. } = &*shared;
-    let delivery = Delivery {
-        backend: &*backend,
-        limit: shared.limit.as_ref(),
-        retry: shared.retry,
-        max_age: shared.max_age,
-        circuits,
-        health,
-        levers: queue.levers(),
-        observer,
-    };
-    while let Some((batch, pass)) = queue.next(&*backend, circuits, observer).await {
-        if let Some(disk) = disk.as_ref().filter(|_| queue.room().0 > 0) {
-            disk.room();
-        }
-        let (destination, groups) = place(&batch);
-        let Left { messages, rests, alone } =
-            delivery.deliver(&destination, batch, pass, fastrand::f64).await;
-        queue.give_back(messages, &alone);
-        queue.finish(&destination, &groups, &rests);
-        shared.backend.update(&*backend);
-    }
-}
-
-/// The destination of a batch and its groups, each once: the messages of one stand together.
-fn place(batch: &[Accepted]) -> (Box<str>, Vec<Box<str>>) {
-    let groups = batch.iter().filter_map(|accepted| accepted.message.group.clone());
-    let mut groups = groups.collect::<Vec<_>>();
-    groups.dedup();
-    (batch[0].message.destination.clone(), groups)
+/// Does what waits for the disk on a thread of its own, or here if there is none to be had. A panic is as
+/// good as no.
+async fn apart(run: impl Fn() -> bool + Send + Sync + 'static) -> bool {
+    let (sender, done) = oneshot::channel();
+    let run = Arc::new(run);
+    let there = Arc::clone(&run);
+    let begun = thread::Builder::new()
+        .name("event_pusher".into())
+        .spawn(move || sender.send(there()).unwrap_or_default());
+    if begun.is_ok() { done.await.unwrap_or_default() } else { run() }
 }
 
 #[cfg(test)]

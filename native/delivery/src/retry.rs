@@ -12,6 +12,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::mem::take;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
@@ -104,7 +105,8 @@ fn missing() -> Result<(), Failure> {
 impl<T: Backend> Delivery<'_, T> {
     /// Attempts the delivery of messages of one destination until each has ended, and tells the
     /// observer of every end. What is left comes back when the destination is not ready any more or
-    /// its circuit is open, or when the receiver does not take a message now.
+    /// its circuit is open, or when the receiver does not take a message now. A panic costs the messages
+    /// that are pending then.
     pub(crate) async fn deliver(
         &self,
         destination: &str,
@@ -112,25 +114,51 @@ impl<T: Backend> Delivery<'_, T> {
         mut pass: Pass,
         random: impl FnMut() -> f64,
     ) -> Left {
+        let delivering = self.attempts(destination, &mut pending, &mut pass, random);
+        if let Ok(left) = AssertUnwindSafe(delivering).catch_unwind().await {
+            return left;
+        }
+        self.observer.panicked();
+        self.circuits.forgo(destination, pass);
+        for accepted in pending {
+            accepted.release();
+            let fate = Fate::Dropped(DropReason::Rejected);
+            self.observer.ended(
+                accepted.at,
+                Duration::ZERO,
+                fate,
+                "panic inside event_pusher".into(),
+            );
+        }
+        Left::default()
+    }
+
+    async fn attempts(
+        &self,
+        destination: &str,
+        pending: &mut Vec<Accepted>,
+        pass: &mut Pass,
+        random: impl FnMut() -> f64,
+    ) -> Left {
         let mut backoff = Backoff::new(self.retry, random);
         loop {
-            let Some(round) = self.attempt(destination, &mut pending, pass).await else {
-                return Left::waiting(pending);
+            let Some(round) = self.attempt(destination, pending, *pass).await else {
+                return Left::waiting(take(pending));
             };
             if pending.is_empty() {
                 return Left::default();
             }
             if !round.rests.is_empty() {
                 self.observer.retrying(pending.len(), round.detail);
-                return Left::resting(pending, round.rests);
+                return Left::resting(take(pending), round.rests);
             }
             let waits_here =
                 self.backend.is_ready(destination) && !self.circuits.is_open(destination);
             if waits_here && self.frees_worker(round.heard) {
-                return self.rest(&round, pending, &mut backoff);
+                return self.rest(&round, take(pending), &mut backoff);
             }
             let Some(delay) = backoff.next(round.after) else {
-                round.exhausted(&pending);
+                round.exhausted(&take(pending));
                 return Left::default();
             };
             if waits_here {
@@ -141,14 +169,14 @@ impl<T: Backend> Delivery<'_, T> {
             }
             self.observer.retrying(pending.len(), round.detail);
             if !waits_here {
-                return Left::waiting(pending);
+                return Left::waiting(take(pending));
             }
-            if !self.waits(delay, destination, &pending).await {
-                return Left::waiting(pending);
+            if !self.waits(delay, destination, pending).await {
+                return Left::waiting(take(pending));
             }
             match self.circuits.enter(destination, Instant::now()) {
-                Some(next) => pass = next,
-                None => return Left::waiting(pending),
+                Some(next) => *pass = next,
+                None => return Left::waiting(take(pending)),
             }
         }
     }

@@ -28,7 +28,9 @@ pub(crate) struct Tail {
     dirty: bool,
     /// No more entries come than there are.
     closing: bool,
-    /// Numbers of records that have ended, which could not be written.
+    /// Numbers of records that have ended, which the index does not know yet.
+    ended: Vec<u64>,
+    /// Those that it knows, and that are not written.
     unsaved: Vec<u64>,
     /// There may be more segments in which holes are to be made.
     sparse: bool,
@@ -41,6 +43,9 @@ struct Open {
     records: u32,
     bytes: u64,
 }
+
+/// So many ends are looked up at once.
+const AT_ONCE: usize = 1024;
 
 /// Of a segment that grows and whose records have all ended, so much may stay on disk.
 const GROWING: u64 = 4;
@@ -55,6 +60,7 @@ impl Tail {
             open: None,
             dirty: false,
             closing: false,
+            ended: Vec::new(),
             unsaved: Vec::new(),
             sparse: false,
         }
@@ -81,6 +87,7 @@ impl Tail {
     pub(crate) fn is_unfinished(&self) -> bool {
         self.dirty
             || !self.entries.is_empty()
+            || !self.ended.is_empty()
             || !self.unsaved.is_empty()
             || self.sparse
             || self.log.is_failing()
@@ -226,22 +233,44 @@ impl Tail {
         }
     }
 
+    /// Begins again after a panic: whatever it has interrupted is not known. Nothing that waits is lost.
+    pub(crate) fn recover(&mut self) {
+        if let Some(open) = &self.open {
+            // So many records may be there that nobody knows of; no other record may have their numbers.
+            let records = u64::from(open.records) + self.entries.len() as u64;
+            self.log.index().skip_to(open.header.base + records);
+            // What it cannot store now was not promised either.
+            let _ = open.file.sync_data();
+        }
+        self.seal();
+        self.tell_late();
+        self.log.fails(Trouble::Panic { dir: self.log.dir.path().to_owned() });
+    }
+
     /// Records what has ended, and lets go of segments that have nothing else.
     pub(crate) fn record_ends(&mut self) {
-        let mut ended = self.log.take_ends();
-        ended.sort_unstable();
+        self.ended.append(&mut self.log.take_ends());
+        self.ended.sort_unstable();
+        self.end_all();
         let growing =
             if self.closing { 0 } else { self.log.spool.settings.segment_bytes / GROWING };
-        let finished = {
-            let mut index = self.log.index();
-            ended.retain(|number| index.end(*number).is_some());
-            index.finished(growing)
-        };
+        let finished = self.log.index().finished(growing);
         finished.into_iter().for_each(|base| self.finish(base));
-        ended.append(&mut self.unsaved);
-        ended.sort_unstable();
-        self.save(&ended);
+        self.save();
         self.punch();
+    }
+
+    /// Some at a time: whoever asks for statistics waits for the index.
+    fn end_all(&mut self) {
+        while !self.ended.is_empty() {
+            let some = self.ended.len().saturating_sub(AT_ONCE)..;
+            let mut index = self.log.index();
+            let new =
+                self.ended[some.clone()].iter().filter(|number| index.end(**number).is_some());
+            self.unsaved.extend(new);
+            self.ended.truncate(some.start);
+        }
+        self.unsaved.sort_unstable();
     }
 
     /// Makes holes where records have ended, in one segment: the others wait, lest this takes long.
@@ -271,9 +300,9 @@ impl Tail {
 
     /// Writes what has ended beside the segments. What cannot be written waits: the records have
     /// ended all the same.
-    fn save(&mut self, ended: &[u64]) {
-        let by_segment = self.log.index().by_segment(ended);
-        for (header, indexes) in by_segment {
+    fn save(&mut self) {
+        let mut failed = Vec::new();
+        for (header, indexes) in self.by_segment() {
             let path = self.log.dir.ended(header.base);
             match ends::append(&path, header, &indexes) {
                 Ok(bytes) => {
@@ -284,11 +313,26 @@ impl Tail {
                 }
                 Err(error) => {
                     let numbers = indexes.iter().map(|index| header.base + u64::from(*index));
-                    self.unsaved.extend(numbers);
+                    failed.extend(numbers);
                     self.log.tell(Trouble::write(path, &error));
                 }
             }
         }
+        self.unsaved = failed;
+    }
+
+    /// The indexes of what has ended in its segments, those of one segment together.
+    fn by_segment(&self) -> Vec<(Header, Vec<u32>)> {
+        let mut segments: Vec<(Header, Vec<u32>)> = Vec::new();
+        for numbers in self.unsaved.chunks(AT_ONCE) {
+            for (header, mut indexes) in self.log.index().by_segment(numbers) {
+                match segments.last_mut() {
+                    Some((last, all)) if *last == header => all.append(&mut indexes),
+                    _ => segments.push((header, indexes)),
+                }
+            }
+        }
+        segments
     }
 
     /// Deletes a segment whose records have all ended, or sets it aside.

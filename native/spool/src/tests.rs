@@ -6,6 +6,7 @@ mod holes;
 mod logs;
 mod model;
 mod orphans;
+mod panics;
 mod race;
 
 use std::fs;

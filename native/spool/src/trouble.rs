@@ -63,6 +63,13 @@ pub enum Trouble {
         /// The number that its header has.
         base: u64,
     },
+    /// The writer has panicked. What waits is written at the next interval; what was written before may be
+    /// there twice.
+    #[error("{dir}: the writer panicked, and begins again")]
+    Panic {
+        /// The directory of the log.
+        dir: PathBuf,
+    },
     /// An entry could not become a record.
     #[error("{dir}: an entry was not written: {cause}")]
     Entry {
@@ -76,7 +83,7 @@ pub enum Trouble {
 /// What has not been told yet, within bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Troubles {
-    /// The latest failure of a write.
+    /// The latest failure of a write, or panic.
     write: Option<Trouble>,
     others: VecDeque<Trouble>,
 }
@@ -108,7 +115,7 @@ impl Trouble {
 
 impl Troubles {
     pub(crate) fn add(&mut self, trouble: Trouble) {
-        if let Trouble::Write { .. } = trouble {
+        if let Trouble::Write { .. } | Trouble::Panic { .. } = trouble {
             self.write = Some(trouble);
             return;
         }

@@ -1,10 +1,11 @@
 //! The thread that writes all logs.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::spool::{Ask, Queued, Shared};
 use crate::tail::Tail;
@@ -52,7 +53,7 @@ impl Writer {
                 continue;
             }
             self.shared.looking();
-            if self.commit(wait.is_zero()) {
+            if self.commit_or_recover(wait.is_zero()) {
                 due.done();
             }
             if self.shared.is_stopping() && self.tails.is_empty() {
@@ -65,11 +66,26 @@ impl Writer {
         }
     }
 
+    /// The same as [`commit`](Self::commit). A panic is as good as a disk that fails: what waits is written
+    /// an interval later.
+    fn commit_or_recover(&mut self, is_due: bool) -> bool {
+        // First these, then the entries: what was appended before a flush or a close is among them. After a
+        // panic, whoever waits hears that there was no commit when it is known what became of the entries.
+        let flushes = self.shared.take_flushes();
+        let commit = AssertUnwindSafe(|| self.commit(is_due, &flushes));
+        catch_unwind(commit).unwrap_or_else(|_| {
+            self.tails.iter_mut().for_each(Tail::recover);
+            if self.shared.is_stopping() {
+                // Nobody waits for another attempt.
+                self.tails.clear();
+            }
+            true
+        })
+    }
+
     /// Writes all that waits, lets the disk have it if it is time, which it tells, and records what
     /// has ended.
-    fn commit(&mut self, is_due: bool) -> bool {
-        // First these, then the entries: what was appended before a flush or a close is among them.
-        let flushes = self.shared.take_flushes();
+    fn commit(&mut self, is_due: bool, flushes: &[Sender<()>]) -> bool {
         self.meet_logs();
         self.tails.iter_mut().for_each(Tail::look_whether_closing);
         let mut left = self.entries.len();

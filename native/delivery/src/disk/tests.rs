@@ -1,6 +1,13 @@
 use super::*;
 use crate::message::{Attribute, AttributeValue};
 
+/// What a message has in its body whose reading panics.
+pub(crate) const PANIC: &[u8] = b"as the test wants";
+
+pub(super) fn provoke(payload: &[u8]) {
+    assert!(payload.windows(PANIC.len()).all(|bytes| bytes != PANIC), "as the test wants");
+}
+
 fn message() -> Message {
     let attribute = |name: &str, value| Attribute { name: name.into(), value };
     Message {

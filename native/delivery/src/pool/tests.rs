@@ -8,6 +8,7 @@ mod groups;
 mod levers;
 mod limits;
 mod overflow;
+mod panics;
 mod property;
 mod readiness;
 mod rests;
@@ -20,11 +21,14 @@ use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
 
+use super::tasks::{AFTER_PANIC, CLOSING};
 use super::*;
 use crate::backend::BatchLimits;
 use crate::backoff::RetryEnd;
 use crate::fate::Failure;
+use crate::message::Accepted;
 use crate::settings::OnFull;
 
 /// A backend that waits for a permit for each attempt and remembers what it was given. It keeps up

@@ -18,6 +18,7 @@ enum Habit {
     Attends,
     Returns,
     PanicsAtFirst,
+    PanicsAtClose,
     NeverCloses,
 }
 
@@ -54,6 +55,7 @@ impl Backend for Attendant {
 
     async fn close(&self) {
         note(&self.log, "close");
+        assert!(self.habit != Habit::PanicsAtClose, "as the test wants");
         if self.habit == Habit::NeverCloses {
             pending::<()>().await;
         }
@@ -129,6 +131,14 @@ async fn a_panic_while_a_target_attends_is_counted_and_it_attends_again() {
     let report = pool.stop(Duration::ZERO).await;
     assert_eq!((report.counts.panics, report.connection.unwrap().opened), (1, 1));
     assert_eq!(words(&log)[3..], ["attend over", "close"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_a_target_closes_is_counted_and_the_pool_ends() {
+    let (pool, log, _gate) = start(Habit::PanicsAtClose);
+    idle().await;
+    assert_eq!(pool.stop(Duration::ZERO).await.counts.panics, 1);
+    assert_eq!(words(&log).last(), Some(&"close"));
 }
 
 #[tokio::test(start_paused = true)]

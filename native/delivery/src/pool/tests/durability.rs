@@ -9,10 +9,10 @@ use crate::observer::Counts;
 use event_pusher_spool::SyncOption;
 
 /// A directory that is removed in the end.
-struct Dir(PathBuf);
+pub(super) struct Dir(PathBuf);
 
 impl Dir {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let name = format!("durability-{}-{number}", std::process::id());
@@ -40,14 +40,17 @@ impl Dir {
         Disk::open(&settings, || {}).unwrap()
     }
 
-    fn rig(&self, max_events: usize) -> Rig {
+    pub(super) fn rig(&self, max_events: usize) -> Rig {
         rig_of(self.disk(|_| {}), max_events)
     }
 }
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
+        // The writer of a pool that was not stopped may still make a file.
+        while let Err(error) = fs::remove_dir_all(&self.0) {
+            assert_eq!(error.kind(), std::io::ErrorKind::DirectoryNotEmpty);
+        }
     }
 }
 
@@ -70,7 +73,7 @@ fn rig_of(disk: Disk, max_events: usize) -> Rig {
 }
 
 /// Waits until the pool is as wanted; what was accepted adds up at every look.
-async fn until(rig: &Rig, wanted: impl Fn(&Stats) -> bool) -> Stats {
+pub(super) async fn until(rig: &Rig, wanted: impl Fn(&Stats) -> bool) -> Stats {
     let looking = async {
         loop {
             let stats = rig.pool.stats();
@@ -86,7 +89,7 @@ async fn until(rig: &Rig, wanted: impl Fn(&Stats) -> bool) -> Stats {
     timeout(Duration::from_secs(60), looking).await.expect("the pool is never as wanted")
 }
 
-async fn written(rig: &Rig, events: u64) {
+pub(super) async fn written(rig: &Rig, events: u64) {
     until(rig, |stats| stats.levels.spool.as_ref().unwrap().events == events).await;
 }
 
