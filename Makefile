@@ -80,6 +80,8 @@ outage: host
 
 # HOSTILE_SEED, HOSTILE_FIRST and HOSTILE_CALLS make calls again.
 hostile: host
+	@test -e target/release/receiver || echo "hostile: compiling its programs takes a minute the first time"
+	cargo build --release $(quiet) --package event_pusher_receiver --package event_pusher_watch
 	@tools/hostile
 
 fuzz: setup
