@@ -17,18 +17,21 @@
 -spec probe(mongooseim:host_type()) -> event_pusher:finding().
 probe(HostType) ->
     Backend = gen_mod:get_module_opt(HostType, ?MAIN, backend),
-    {Pid, Monitor} = spawn_monitor(fun() -> exit({read, read(HostType)}) end),
-    receive
-        {'DOWN', Monitor, process, Pid, {read, ok}} ->
-            {works, text("registrations can be read (~ts)", [Backend])};
-        {'DOWN', Monitor, process, Pid, {read, {failed, Reason}}} ->
-            {broken, text("registrations cannot be read: ~ts", [trouble(Backend, Reason)])}
-    after ?PATIENCE_MS ->
-        true = demonitor(Monitor, [flush]),
-        exit(Pid, kill),
-        {broken, text("registrations cannot be read: no answer within ~b s (~ts)",
-                      [?PATIENCE_MS div 1000, Backend])}
-    end.
+    Self = self(),
+    {Pid, Monitor} = spawn_monitor(fun() -> Self ! {self(), read(HostType)} end),
+    Finding = receive
+                  {Pid, ok} -> {works, text("registrations can be read (~ts)", [Backend])};
+                  {Pid, {failed, Reason}} -> unreadable(trouble(Backend, Reason));
+                  {'DOWN', Monitor, process, Pid, Reason} -> unreadable(trouble(Backend, Reason))
+              after ?PATIENCE_MS ->
+                  exit(Pid, kill),
+                  unreadable(io_lib:format("no answer within ~b s (~ts)", [?PATIENCE_MS div 1000, Backend]))
+              end,
+    true = demonitor(Monitor, [flush]),
+    Finding.
+
+unreadable(Why) ->
+    {broken, text("registrations cannot be read: ~ts", [Why])}.
 
 read(HostType) ->
     Nobody = jid:make_noprep(<<>>, <<"nobody.invalid">>, <<>>),
