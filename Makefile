@@ -17,7 +17,7 @@ help:
 	@echo "make bench-release MONGOOSEIM=DIR   the server's own HTTP module and ours, in a real MongooseIM"
 	@echo "make build     the application, in _build/default/lib/event_pusher"
 	@echo "make package   what operators install, in dist/"
-	@echo "make release-test MONGOOSEIM=DIR   the package in a copy of a real MongooseIM"
+	@echo "make release-test MONGOOSEIM=DIR   the package in a copy of a real MongooseIM; NODES=2: in a cluster"
 	@echo "make picture   the picture of the dashboard in docs/images, with real data of an outage"
 	@echo "make setup     installs what the others need, which they do as well"
 	@echo "make fmt       formats the Rust code"
@@ -107,9 +107,9 @@ picture: host
 package: setup
 	@tools/package
 
-# The package in a copy of a real MongooseIM.
+# The package in a copy of a real MongooseIM, or in NODES=2 that are a cluster.
 release-test: setup
-	@tools/release-test "$(MONGOOSEIM)"
+	@NODES="$(NODES)" tools/release-test "$(MONGOOSEIM)"
 
 lint: setup
 	@tools/lint

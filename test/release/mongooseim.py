@@ -21,7 +21,7 @@ class Failed(Exception):
 
 
 class Release:
-    def __init__(self, original, folder, epmd_port):
+    def __init__(self, original, folder, epmd_port, cookie=None):
         self.root = Path(folder) / "release"
         script = (Path(original) / "bin" / "mongooseim").read_text()
         if not re.search(r'^RUNNER_ETC_DIR="?\$RUNNER_BASE_DIR/etc"?$', script, re.M):
@@ -34,7 +34,7 @@ class Release:
             (self.root / name).mkdir()
         self.version = (self.root / "releases" / "start_erl.data").read_text().split()[1]
         self.erts = (self.root / "releases" / "start_erl.data").read_text().split()[0]
-        self.node, self.cookie = f"mim{secrets.token_hex(4)}@localhost", secrets.token_hex(16)
+        self.node, self.cookie = f"mim{secrets.token_hex(4)}@localhost", cookie or secrets.token_hex(16)
         self.env = os.environ | {"ERL_EPMD_ADDRESS": "127.0.0.1", "ERL_EPMD_PORT": str(epmd_port), "LC_ALL": "C.UTF-8"}
         self.process = None
         self._name_node()
