@@ -19,7 +19,9 @@ with the ports of the nodes in their order; then one term for each delivery and 
 import contextlib
 import logging
 import os
+import re
 import threading
+import time
 
 import pika
 from pika.exceptions import AMQPError
@@ -30,7 +32,7 @@ from rabbit_broker import Broker
 
 USER, QUEUE = "event-pusher", "all"
 COMMANDS = set("bind stop kill up drain revive lead connections".split())
-RETRY_SECONDS = 0.1
+RETRY_SECONDS, PATIENCE_SECONDS = 0.1, 30
 
 
 class Consumer(threading.Thread):
@@ -107,11 +109,16 @@ class Cluster:
     def lead(self, node):
         broker = self._broker(node)
         name = f"rabbit_misc:r({term('/')}, queue, {term(QUEUE)})"
-        broker.ask(
+        question = (
             f"{{ok, Queue}} = rabbit_amqqueue:lookup({name}), "
-            f"case rabbit_quorum_queue:transfer_leadership(Queue, {_atom(broker.name)}) of "
-            "{migrated, _} -> ok; {not_migrated, already_leader} -> ok end"
+            f"rabbit_quorum_queue:transfer_leadership(Queue, {_atom(broker.name)})"
         )
+        # A broker that is busy may not answer itself in time.
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not re.match(r"{migrated,|{not_migrated,already_leader}", answer := broker.ask(question)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(answer)
+            time.sleep(RETRY_SECONDS)
 
     def connections(self, node):
         names = "[rabbit_networking:connection_info(Pid, [user]) || Pid <- rabbit_networking:local_connections()]"
